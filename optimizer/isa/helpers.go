@@ -1,0 +1,78 @@
+package isa
+
+// ArgKind is what a helper's argument is to the optimizer
+// (enum bpf_arg_type in include/linux/bpf.h, coarsened).
+type ArgKind uint8
+
+// Argument kinds.
+const (
+	ArgNone          ArgKind = iota
+	ArgScalar                // any value
+	ArgCtx                   // the context
+	ArgMap                   // a map
+	ArgMapKey                // pointer to key_size bytes that are read
+	ArgMapValue              // pointer to value_size bytes that are read
+	ArgMemRead               // pointer to bytes that are read; the next argument is their number
+	ArgMemWrite              // pointer to bytes that are written; the next argument is their number
+	ArgMemRW                 // both; the next argument is their number
+	ArgSize                  // the number of bytes of the argument before
+	ArgPtr                   // some other pointer: anything reachable through it may be read and written
+	ArgFunc                  // a callback
+	ArgMemWriteFixed         // pointer to a fixed number of bytes (FixedSize) that are written
+)
+
+// Purity says what a helper's result depends on and whether the call itself is
+// observable.
+type Purity uint8
+
+// The purities. The zero value is the safe one.
+const (
+	PureNone  Purity = iota // an effect: must stay, in order
+	PureState               // no effect; the result is a function of arguments, memory read and map state
+	PureFresh               // no effect; a new value at each call (time, random)
+	PureConst               // no effect; a function of the arguments and the invocation (CPU number, pid)
+)
+
+// Helper is one helper function.
+type Helper struct {
+	ID   int32
+	Name string
+	Args [5]ArgKind
+	// FixedSize is the number of bytes behind an ArgMemWriteFixed argument.
+	FixedSize int
+	Purity    Purity
+	// RetPtr: the result is a pointer or NULL (a map value when MapValue).
+	RetPtr, MapValue bool
+	// ChangesPacket: packet pointers become invalid (bpf_helper_changes_pkt_data).
+	ChangesPacket bool
+	// WritesMaps, WritesPacket, WritesCtx: memory the helper changes beyond its
+	// pointer arguments.
+	WritesMaps, WritesPacket, WritesCtx bool
+	// Known is false for the opaque row that stands for an unknown helper.
+	Known bool
+}
+
+var helpers = map[int32]*Helper{}
+
+// HelperOf returns the row of a helper. An unknown number gets an opaque row:
+// an effect that reads all argument registers and may change all memory that
+// is reachable.
+func HelperOf(id int32) *Helper {
+	if h := helpers[id]; h != nil {
+		return h
+	}
+	return &Helper{ID: id, Args: [5]ArgKind{ArgPtr, ArgPtr, ArgPtr, ArgPtr, ArgPtr},
+		ChangesPacket: true, WritesMaps: true, WritesPacket: true, WritesCtx: true}
+}
+
+// HelperArgs returns the argument registers that a helper reads.
+func HelperArgs(id int32) RegSet {
+	h := HelperOf(id)
+	var s RegSet
+	for i, a := range h.Args {
+		if a != ArgNone {
+			s = s.With(R1 + Reg(i))
+		}
+	}
+	return s
+}
