@@ -1,0 +1,40 @@
+package cost
+
+import (
+	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+func TestEveryRowHasAPrice(t *testing.T) {
+	m := Default()
+	for _, r := range isa.Rows() {
+		in := prog.New(isa.Insn{Op: r.Op})
+		if p := m.One(&in); (p > 0) == (r.Kind == isa.KindNop) {
+			t.Errorf("%s: price %g", r.Name, p)
+		}
+	}
+}
+
+func TestObjectives(t *testing.T) {
+	small := Estimate{Slots: 5, Nanoseconds: 9}
+	fast := Estimate{Slots: 6, Nanoseconds: 3}
+	if !Size.Less(small, fast) || Size.Less(fast, small) {
+		t.Error("size does not prefer fewer slots")
+	}
+	if !Latency.Less(fast, small) || Latency.Less(small, fast) {
+		t.Error("latency does not prefer less time")
+	}
+	if Latency.Less(fast, fast) || Size.Less(fast, fast) {
+		t.Error("an estimate beats itself")
+	}
+}
+
+func TestLockedOperationCostsMoreThanPlain(t *testing.T) {
+	m := Default()
+	plain := m.byOp[isa.Load(64, false)] + m.byOp[isa.ALU(isa.FnAdd, 64, true)] + m.byOp[isa.Store(64, false)]
+	if lock := m.byOp[isa.Atomic(isa.FnAdd, 64, false)]; lock <= plain {
+		t.Errorf("lock add %g, load-add-store %g", lock, plain)
+	}
+}
