@@ -149,6 +149,9 @@ type Func struct {
 	// entry function, what BTF says for a subprogram, 5 when unknown.
 	NumArgs int
 	Insns   []Insn
+	// Unsupported says why the function cannot be edited (an unknown opcode,
+	// for instance); empty when it can.
+	Unsupported string
 }
 
 // Clone copies the function; Refs are shared.
@@ -267,3 +270,11 @@ func (f *Func) Splice(from, to int, repl []Insn) error {
 
 // New makes an instruction without target, reference or origin.
 func New(i isa.Insn) Insn { return Insn{Insn: i, Target: -1, Origin: -1} }
+
+// SameCode reports whether two functions have the same instructions, origins
+// aside.
+func SameCode(a, b *Func) bool {
+	return slices.EqualFunc(a.Insns, b.Insns, func(x, y Insn) bool {
+		return x.Insn == y.Insn && x.Target == y.Target && x.Ref == y.Ref
+	})
+}

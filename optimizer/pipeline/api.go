@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// Proof is a prover's answer about one replacement.
+type Proof struct {
+	// Equal: the replacement is allowed. The zero value is "don't know".
+	Equal bool
+	// Verdict is the prover's word: Equal, Different, Unknown or Unsupported.
+	Verdict string
+	// Reason says why not, or how.
+	Reason string
+	// Assumptions are facts outside the program that the proof used.
+	Assumptions []string
+}
+
+// Prover decides whether q may replace p.
+type Prover interface {
+	Prove(ctx context.Context, p, q *prog.Func) Proof
+}
+
+// GateResult is what a kernel said about a program.
+type GateResult struct {
+	Accepted bool
+	// Reason is one line; Log the verifier's log, if any.
+	Reason, Log string
+	// FailFunc and FailInsn locate the refused instruction; FailInsn is -1
+	// when the log names none.
+	FailFunc string
+	FailInsn int
+	// Bytes after the verifier's rewriting and after the JIT; instructions
+	// that the verifier processed.
+	XlatedBytes, JitedBytes, VerifiedInsns int
+}
+
+// Gate asks a kernel's verifier. An error means that no answer was had
+// (missing privilege, for instance).
+type Gate interface {
+	Name() string
+	Load(ctx context.Context, object []byte, program string) (GateResult, error)
+}
+
+// Change is one rewrite that a transform made.
+type Change struct {
+	At   int // index in the function before
+	Text string
+}
+
+// Transform rewrites a function. Run visits its sites in a deterministic order
+// and applies those that allow admits; it returns nil when nothing changed.
+type Transform interface {
+	Name() string
+	Run(ctx context.Context, f *prog.Func, allow func(site int) bool) (*prog.Func, []Change)
+}
+
+// Object is an input object as the pipeline sees it.
+type Object interface {
+	// Functions lists all functions, programs and subprograms.
+	Functions() []*prog.Func
+	// Users lists the names of the programs that contain function i.
+	Users(i int) []string
+	// Encode writes the object with the given functions replaced.
+	Encode(replaced map[int]*prog.Func) ([]byte, error)
+}
+
+// Options steer a run.
+type Options struct {
+	Objective cost.Objective
+	Model     *cost.Model
+	// Transforms run round after round until none improves.
+	Transforms []Transform
+	// Search transforms run once the others are at rest; what they improve
+	// starts another round.
+	Search []Transform
+	Prover Prover
+	Gates  []Gate
+	// Budget is the wall-clock ceiling for one function; zero means none.
+	Budget time.Duration
+	// MaxRounds bounds the rounds over all transforms; zero means 12.
+	MaxRounds int
+	// Weights gives the expected executions per run of each instruction of an
+	// input function, nil when unknown.
+	Weights func(f *prog.Func) []float64
+	// Progress is told what happens; nil for nobody.
+	Progress func(Event)
+	// Only limits the work to these functions; empty means all.
+	Only map[string]bool
+}
+
+// Event is one piece of progress.
+type Event struct {
+	Function   string
+	Step       string // what is being done
+	Slots      int    // best so far
+	SlotsStart int
+	Nanos      float64
+	Done       bool
+}
+
+// ErrNoGate is returned when there is no kernel to accept programs.
+var ErrNoGate = errors.New("no kernel gate: every rewrite must be accepted by a kernel's verifier")

@@ -1,0 +1,15 @@
+// Package pipeline drives the optimization of an object: it runs transforms
+// over each function, has every result proved and accepted by the kernel's
+// verifier, and keeps the ones that lower the cost.
+//
+// Transforms are untrusted. A result replaces code only after the Prover said
+// Equal and every Gate accepted each program that contains the function. When
+// either refuses a result made of several rewrites, the driver bisects: the
+// guilty rewrite is dropped and the others kept.
+//
+// Invariant: the sequence of steps of a function is a chain; each step's
+// function was proved to be allowed to replace the one before.
+//
+// Kernel and measurement come in through the Gate and Meter interfaces, so
+// that the package builds and tests without root.
+package pipeline

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// FuncResult is what became of one function.
+type FuncResult struct {
+	Index    int
+	Name     string
+	Section  string
+	Entry    bool
+	Input    *prog.Func
+	Output   *prog.Func
+	Steps    []Step
+	Before   cost.Estimate
+	After    cost.Estimate
+	Refused  Refusals
+	Stats    map[string]*TransformStats
+	Took     time.Duration
+	Skipped  string // why the function was left alone, empty if it was not
+	Programs []string
+}
+
+// TransformStats counts what a transform achieved.
+type TransformStats struct {
+	Tried, Kept, Unproved, Refused int
+	Slots                          int // slots saved
+}
+
+// ProgResult is what the kernel said about one program before and after.
+type ProgResult struct {
+	Name          string
+	Before, After GateResult
+}
+
+// Result is what became of an object.
+type Result struct {
+	Functions []FuncResult
+	Programs  []ProgResult
+	Replaced  map[int]*prog.Func
+	Output    []byte
+	// Stopped says that the run was interrupted or out of budget; the output
+	// is the best so far.
+	Stopped bool
+}
+
+// Changed reports whether any function got better.
+func (r *Result) Changed() bool { return len(r.Replaced) > 0 }
+
+type driver struct {
+	opt      Options
+	obj      Object
+	replaced map[int]*prog.Func
+	verified map[int]int // instructions processed, by function
+	usable   map[string]bool
+}
+
+// Optimize improves every function of obj. Cancelling ctx ends the search
+// early and still returns the best result so far.
+func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
+	if len(opt.Gates) == 0 {
+		return nil, ErrNoGate
+	}
+	if opt.Model == nil {
+		opt.Model = cost.Default()
+	}
+	if opt.MaxRounds == 0 {
+		opt.MaxRounds = 12
+	}
+	d := &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, usable: map[string]bool{}}
+	res := &Result{}
+	if err := d.baseline(res); err != nil {
+		return nil, err
+	}
+	for i, f := range obj.Functions() {
+		fr, err := d.function(ctx, i, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		res.Functions = append(res.Functions, fr)
+	}
+	res.Replaced = d.replaced
+	res.Stopped = ctx.Err() != nil
+	out, err := obj.Encode(d.replaced)
+	if err != nil {
+		return nil, err
+	}
+	res.Output = out
+	// The search may have been cancelled; the final check may not.
+	for k := range res.Programs {
+		p := &res.Programs[k]
+		p.After = p.Before
+		if !p.Before.Accepted || len(d.replaced) == 0 {
+			continue
+		}
+		if p.After, err = d.ask(context.WithoutCancel(ctx), out, p.Name); err != nil {
+			return nil, err
+		}
+		if !p.After.Accepted {
+			return nil, fmt.Errorf("%s: the final object is refused although every step was accepted: %s", p.Name, p.After.Reason)
+		}
+	}
+	return res, nil
+}
+
+// baseline loads the input's programs as they are.
+func (d *driver) baseline(res *Result) error {
+	in, err := d.obj.Encode(nil)
+	if err != nil {
+		return err
+	}
+	for _, f := range d.obj.Functions() {
+		if !f.Entry {
+			continue
+		}
+		r, err := d.ask(context.Background(), in, f.Name)
+		if err != nil {
+			return err
+		}
+		d.usable[f.Name] = r.Accepted
+		res.Programs = append(res.Programs, ProgResult{Name: f.Name, Before: r})
+	}
+	return nil
+}
+
+// ask puts one program of an object before all gates.
+func (d *driver) ask(ctx context.Context, object []byte, program string) (GateResult, error) {
+	var first GateResult
+	for k, g := range d.opt.Gates {
+		r, err := g.Load(ctx, object, program)
+		if err != nil {
+			return r, fmt.Errorf("kernel %s, program %s: %w", g.Name(), program, err)
+		}
+		if !r.Accepted {
+			r.Reason = g.Name() + ": " + r.Reason
+			return r, nil
+		}
+		if k == 0 {
+			first = r
+		}
+	}
+	return first, nil
+}
+
+// gate loads every program that contains function i, with cand in its place.
+func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, error) {
+	repl := make(map[int]*prog.Func, len(d.replaced)+1)
+	for k, f := range d.replaced {
+		repl[k] = f
+	}
+	repl[i] = cand
+	obj, err := d.obj.Encode(repl)
+	if err != nil {
+		return GateResult{Reason: err.Error()}, nil
+	}
+	var sum GateResult
+	for _, p := range d.obj.Users(i) {
+		if !d.usable[p] {
+			continue
+		}
+		r, err := d.ask(ctx, obj, p)
+		if err != nil || !r.Accepted {
+			return r, err
+		}
+		sum.VerifiedInsns += r.VerifiedInsns
+	}
+	sum.Accepted = true
+	return sum, nil
+}
+
+func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult, error) {
+	start := time.Now()
+	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}}
+	if d.opt.Weights != nil {
+		w.weights = d.opt.Weights(f)
+	}
+	w.est = w.price(w.cur)
+	fr := FuncResult{Index: i, Name: f.Name, Section: f.Section, Entry: f.Entry, Input: f, Output: f,
+		Before: w.est, After: w.est, Stats: w.stats, Programs: d.obj.Users(i)}
+	loadable := 0
+	for _, p := range fr.Programs {
+		if d.usable[p] {
+			loadable++
+		}
+	}
+	switch {
+	case len(d.opt.Only) > 0 && !d.opt.Only[f.Name]:
+		fr.Skipped = "not asked for"
+	case len(fr.Programs) == 0:
+		fr.Skipped = "no program contains it, so no kernel can judge it"
+	case loadable < len(fr.Programs):
+		fr.Skipped = "the kernel refuses the input itself"
+	case f.Unsupported != "":
+		fr.Skipped = f.Unsupported
+	}
+	if fr.Skipped != "" {
+		return fr, nil
+	}
+	if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
+		d.verified[i] = r.VerifiedInsns
+	}
+	runCtx := ctx
+	if d.opt.Budget > 0 {
+		var cancel context.CancelFunc
+		runCtx, cancel = context.WithTimeout(ctx, d.opt.Budget)
+		defer cancel()
+	}
+	if err := w.run(runCtx); err != nil {
+		return fr, err
+	}
+	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
+	fr.Took = time.Since(start)
+	d.tell(w, "done", true)
+	return fr, nil
+}
+
+// run alternates the cheap transforms, to a fixed point, with the search.
+func (w *work) run(ctx context.Context) error {
+	for round := 0; round < w.opt.MaxRounds && ctx.Err() == nil; round++ {
+		any := false
+		for _, t := range w.opt.Transforms {
+			w.tell(w, t.Name(), false)
+			ok, err := w.apply(ctx, t)
+			if err != nil {
+				return err
+			}
+			any = any || ok
+		}
+		if any {
+			continue
+		}
+		for _, t := range w.opt.Search {
+			w.tell(w, t.Name(), false)
+			ok, err := w.apply(ctx, t)
+			if err != nil {
+				return err
+			}
+			any = any || ok
+		}
+		if !any {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (d *driver) tell(w *work, step string, done bool) {
+	if d.opt.Progress != nil {
+		d.opt.Progress(Event{Function: w.input.Name, Step: step, Slots: w.est.Slots, SlotsStart: w.input.Slots(), Nanos: w.est.Nanoseconds, Done: done})
+	}
+}
