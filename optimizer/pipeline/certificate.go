@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// Certificate records why an output object may replace its input: for each
+// changed function the chain of bodies from input to output. A checker proves
+// each link again; nothing in the certificate itself is believed.
+type Certificate struct {
+	Format    int    // 1
+	Input     string // SHA-256 of the input object, hex
+	Output    string
+	Solver    string
+	Kernels   []string // gates that accepted the output
+	Functions []FunctionCertificate
+}
+
+// FunctionCertificate is the chain of one function.
+type FunctionCertificate struct {
+	Index int // position among the object's functions
+	Name  string
+	Links []Link
+}
+
+// Link is one proved replacement.
+type Link struct {
+	Transform   string
+	Assumptions []string `json:",omitempty"`
+	Body        []encodedInsn
+}
+
+// encodedInsn is an instruction in a certificate. Ref is a position in the
+// input function's list of symbolic operands, plus one; zero for none.
+type encodedInsn struct {
+	Op     string
+	Dst    isa.Reg `json:",omitempty"`
+	Src    isa.Reg `json:",omitempty"`
+	Off    int16   `json:",omitempty"`
+	Imm    int64   `json:",omitempty"`
+	Target *int    `json:",omitempty"`
+	Ref    int     `json:",omitempty"`
+	Origin int
+}
+
+// refs lists the symbolic operands of a function, each once, in order.
+func refs(f *prog.Func) ([]*prog.Ref, map[*prog.Ref]int) {
+	var list []*prog.Ref
+	at := map[*prog.Ref]int{}
+	for k := range f.Insns {
+		if r := f.Insns[k].Ref; r != nil {
+			if _, seen := at[r]; !seen {
+				list = append(list, r)
+				at[r] = len(list)
+			}
+		}
+	}
+	return list, at
+}
+
+func encodeBody(f *prog.Func, at map[*prog.Ref]int) ([]encodedInsn, error) {
+	out := make([]encodedInsn, len(f.Insns))
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		e := encodedInsn{Op: in.Row().Name, Dst: in.Dst, Src: in.Src, Off: in.Off, Imm: in.Imm, Origin: in.Origin}
+		if in.Target >= 0 {
+			t := in.Target
+			e.Target = &t
+		}
+		if in.Ref != nil {
+			if e.Ref = at[in.Ref]; e.Ref == 0 {
+				return nil, fmt.Errorf("%s: instruction %d names %s, which the input does not", f.Name, k, in.Ref.Name)
+			}
+		}
+		out[k] = e
+	}
+	return out, nil
+}
+
+// Decode rebuilds the body of a link of input function f.
+func (l *Link) Decode(f *prog.Func) (*prog.Func, error) {
+	list, _ := refs(f)
+	g := *f
+	g.Insns = make([]prog.Insn, len(l.Body))
+	for k, e := range l.Body {
+		op := isa.ByName(e.Op)
+		if op == 0 {
+			return nil, fmt.Errorf("instruction %d: no such operation %q", k, e.Op)
+		}
+		in := prog.New(isa.Insn{Op: op, Dst: e.Dst, Src: e.Src, Off: e.Off, Imm: e.Imm})
+		in.Origin = e.Origin
+		if e.Target != nil {
+			in.Target = *e.Target
+		}
+		if e.Ref < 0 || e.Ref > len(list) {
+			return nil, fmt.Errorf("instruction %d: symbolic operand %d of %d", k, e.Ref, len(list))
+		}
+		if e.Ref > 0 {
+			in.Ref = list[e.Ref-1]
+		}
+		g.Insns[k] = in
+	}
+	if err := prog.Check(&g); err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
+// NewCertificate describes a result.
+func NewCertificate(input []byte, res *Result, solver string, kernels []string) (*Certificate, error) {
+	c := &Certificate{Format: 1, Input: digest(input), Output: digest(res.Output), Solver: solver, Kernels: kernels}
+	for k := range res.Functions {
+		fr := &res.Functions[k]
+		if len(fr.Steps) == 0 {
+			continue
+		}
+		_, at := refs(fr.Input)
+		fc := FunctionCertificate{Index: fr.Index, Name: fr.Name}
+		for _, s := range fr.Steps {
+			body, err := encodeBody(s.After, at)
+			if err != nil {
+				return nil, err
+			}
+			fc.Links = append(fc.Links, Link{Transform: s.Transform, Assumptions: s.Proof.Assumptions, Body: body})
+		}
+		c.Functions = append(c.Functions, fc)
+	}
+	return c, nil
+}
+
+// ParseCertificate reads a certificate and checks that it is about these two
+// objects.
+func ParseCertificate(b, input, output []byte) (*Certificate, error) {
+	c := new(Certificate)
+	if err := json.Unmarshal(b, c); err != nil {
+		return nil, fmt.Errorf("not a certificate: %w", err)
+	}
+	switch {
+	case c.Format != 1:
+		return nil, fmt.Errorf("certificate format %d is not known", c.Format)
+	case c.Input != digest(input):
+		return nil, fmt.Errorf("the certificate is about another input object")
+	case c.Output != digest(output):
+		return nil, fmt.Errorf("the certificate is about another output object")
+	}
+	return c, nil
+}
+
+func digest(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
+}

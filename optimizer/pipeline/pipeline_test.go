@@ -1,0 +1,164 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// dropMoves deletes every `r = imm` move: one site each.
+type dropMoves struct{}
+
+func (dropMoves) Name() string { return "drop-moves" }
+
+func (dropMoves) Run(_ context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []Change) {
+	g := f.Clone()
+	var cs []Change
+	site := 0
+	for k := range g.Insns {
+		if r := g.Insns[k].Row(); r.Fn == isa.FnMov && r.Imm {
+			if allow(site) {
+				cs = append(cs, Change{At: k, Text: isa.Format(g.Insns[k].Insn, "")})
+				g.Insns[k] = prog.New(isa.Insn{Op: isa.Nop})
+			}
+			site++
+		}
+	}
+	return g, cs
+}
+
+// wants is a prover that insists on certain moves being kept.
+type wants struct{ keep []int64 }
+
+func (w wants) Prove(_ context.Context, _, q *prog.Func) Proof {
+	for _, v := range w.keep {
+		found := false
+		for k := range q.Insns {
+			found = found || q.Insns[k].Imm == v
+		}
+		if !found {
+			return Proof{Verdict: "Different", Reason: "a value is lost"}
+		}
+	}
+	return Proof{Equal: true, Verdict: "Equal", Reason: "kept"}
+}
+
+// needs is a gate that refuses objects without a byte.
+type needs struct{ text string }
+
+func (needs) Name() string { return "test" }
+
+func (n needs) Load(_ context.Context, object []byte, _ string) (GateResult, error) {
+	if !bytes.Contains(object, []byte(n.text)) {
+		return GateResult{Reason: "missing " + n.text, FailInsn: -1}, nil
+	}
+	return GateResult{Accepted: true, FailInsn: -1}, nil
+}
+
+type listingObject struct{ fs []*prog.Func }
+
+func (o listingObject) Functions() []*prog.Func { return o.fs }
+func (o listingObject) Users(int) []string      { return []string{"main"} }
+func (o listingObject) Encode(r map[int]*prog.Func) ([]byte, error) {
+	var b strings.Builder
+	for i, f := range o.fs {
+		if g := r[i]; g != nil {
+			f = g
+		}
+		b.WriteString(strings.Join(Listing(f), "\n"))
+	}
+	return []byte(b.String()), nil
+}
+
+func moves(n int64) *prog.Func {
+	f := &prog.Func{Name: "main", Section: "xdp", Entry: true, Type: prog.TypeXDP}
+	for v := range n {
+		f.Insns = append(f.Insns, prog.New(isa.Insn{Op: isa.ALU(isa.FnMov, 64, true), Imm: 100 + v}))
+	}
+	f.Insns = append(f.Insns, prog.New(isa.Insn{Op: isa.Exit}))
+	for k := range f.Insns {
+		f.Insns[k].Origin = k
+	}
+	return f
+}
+
+func TestBisectionKeepsTheGoodRewrites(t *testing.T) {
+	f := moves(9)
+	res, err := Optimize(context.Background(), listingObject{[]*prog.Func{f}}, Options{
+		Objective: cost.Size, Transforms: []Transform{dropMoves{}},
+		Prover: wants{[]int64{103}}, Gates: []Gate{needs{"= 107"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(res.Output)
+	if !strings.Contains(got, "= 103") || !strings.Contains(got, "= 107") || res.Functions[0].After.Slots != 3 {
+		t.Errorf("want only the two needed moves and exit, got\n%s", got)
+	}
+	r := res.Functions[0].Refused
+	if r.Proof == 0 || r.Kernel == 0 {
+		t.Errorf("refusals not counted: %+v", r)
+	}
+	if f.Slots() != 10 {
+		t.Error("the input function was changed")
+	}
+}
+
+func TestRefusedInputIsLeftAlone(t *testing.T) {
+	f := moves(3)
+	res, err := Optimize(context.Background(), listingObject{[]*prog.Func{f}}, Options{
+		Transforms: []Transform{dropMoves{}}, Prover: wants{}, Gates: []Gate{needs{"never there"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Changed() || res.Functions[0].Skipped == "" {
+		t.Errorf("a program that the kernel refuses was changed: %+v", res.Functions[0])
+	}
+}
+
+func TestNoGateIsAnError(t *testing.T) {
+	if _, err := Optimize(context.Background(), listingObject{}, Options{}); err != ErrNoGate {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCertificateRoundTrip(t *testing.T) {
+	f := moves(5)
+	obj := listingObject{[]*prog.Func{f}}
+	res, err := Optimize(context.Background(), obj, Options{
+		Objective: cost.Size, Transforms: []Transform{dropMoves{}}, Prover: wants{[]int64{101}}, Gates: []Gate{needs{"exit"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := obj.Encode(nil)
+	c, err := NewCertificate(in, res, "none", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := json.Marshal(c)
+	c, err = ParseCertificate(b, in, res.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseCertificate(b, in, append(res.Output, 0)); err == nil {
+		t.Error("a certificate about another output was taken")
+	}
+	out := []*prog.Func{res.Functions[0].Output}
+	// Only one link at a time can be proved: the direct proof must fail.
+	v, err := VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{101}})
+	if err != nil || !v[0].Proof.Equal {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	v, err = VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{102}})
+	if err != nil || v[0].Proof.Equal {
+		t.Fatalf("a failing proof passed: %+v, %v", v, err)
+	}
+}

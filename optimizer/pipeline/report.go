@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/pmezard/go-difflib/difflib"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// Listing renders a function one instruction a line. Jump targets are labels,
+// so that unchanged lines stay the same when code before them shrinks.
+func Listing(f *prog.Func) []string {
+	label := map[int]string{}
+	for k := range f.Insns {
+		if t := f.Insns[k].Target; t >= 0 && label[t] == "" {
+			label[t] = "?"
+		}
+	}
+	targets := make([]int, 0, len(label))
+	for t := range label {
+		targets = append(targets, t)
+	}
+	sort.Ints(targets)
+	for n, t := range targets {
+		label[t] = fmt.Sprintf("L%d", n+1)
+		// A target that stands for an input instruction keeps that name.
+		if o := f.Insns[t].Origin; o >= 0 {
+			label[t] = fmt.Sprintf("L%d", o)
+		}
+	}
+	var out []string
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		if l := label[k]; l != "" {
+			out = append(out, l+":")
+		}
+		t := ""
+		if in.Target >= 0 {
+			t = label[in.Target]
+		}
+		s := "  " + isa.Format(in.Insn, t)
+		if in.Row().Kind == isa.KindCallHelper {
+			if h := isa.HelperOf(int32(in.Imm)); h.Name != "" {
+				s += " ; " + h.Name
+			}
+		}
+		if in.Ref != nil {
+			s += " ; " + in.Ref.Name
+			if in.Ref.Off != 0 {
+				s += fmt.Sprintf("+%d", in.Ref.Off)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Diff shows the difference between two bodies as a unified diff.
+func Diff(before, after *prog.Func, context int) string {
+	lines := func(f *prog.Func) []string {
+		l := Listing(f)
+		for k := range l {
+			l[k] += "\n"
+		}
+		return l
+	}
+	s, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: lines(before), B: lines(after), Context: context})
+	if err != nil {
+		return err.Error()
+	}
+	return s
+}
+
+// WriteReport writes what was done to each function and why it is right.
+func WriteReport(w io.Writer, res *Result) error {
+	var b strings.Builder
+	for k := range res.Functions {
+		fr := &res.Functions[k]
+		fmt.Fprintf(&b, "%s (section %s)\n", fr.Name, fr.Section)
+		if fr.Skipped != "" {
+			fmt.Fprintf(&b, "  left as it is: %s\n\n", fr.Skipped)
+			continue
+		}
+		fmt.Fprintf(&b, "  slots %d -> %d, estimated %.2f -> %.2f ns, %d steps, %.1fs\n", fr.Before.Slots, fr.After.Slots,
+			fr.Before.Nanoseconds, fr.After.Nanoseconds, len(fr.Steps), fr.Took.Seconds())
+		fmt.Fprintf(&b, "  dropped: %d not proved, %d refused by a kernel, %d not cheaper\n", fr.Refused.Proof, fr.Refused.Kernel, fr.Refused.Cost)
+		cur := fr.Input
+		for n, s := range fr.Steps {
+			fmt.Fprintf(&b, "\n  step %d: %s, slots %d -> %d; proved: %s\n", n+1, s.Transform, s.Before.Slots, s.Cost.Slots, s.Proof.Reason)
+			for _, c := range s.Changes {
+				fmt.Fprintf(&b, "    %s\n", c.Text)
+			}
+			for _, a := range s.Proof.Assumptions {
+				fmt.Fprintf(&b, "    assumes: %s\n", a)
+			}
+			for _, l := range strings.Split(strings.TrimRight(Diff(cur, s.After, 2), "\n"), "\n") {
+				fmt.Fprintf(&b, "    | %s\n", l)
+			}
+			cur = s.After
+		}
+		for _, e := range fr.Refused.Examples {
+			fmt.Fprintf(&b, "  dropped: %s\n", strings.ReplaceAll(e, "\n", " "))
+		}
+		b.WriteString("\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
