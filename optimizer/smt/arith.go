@@ -1,0 +1,245 @@
+package smt
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+type summand struct {
+	t Term
+	k uint64
+}
+
+// summands splits t into a constant and terms with coefficients.
+func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summand {
+	n := c.nodes[t]
+	switch n.Op {
+	case OpConst:
+		*konst += k * n.K
+		return list
+	case OpSum:
+		*konst += k * n.K
+		for i, a := range n.Args {
+			list = append(list, summand{a, k * n.Coef[i]})
+		}
+		return list
+	case OpNot:
+		*konst -= k
+		return c.summands(n.Args[0], -k, list, konst)
+	case OpConcat:
+		// y followed by z zero bits is 2^z times a term.
+		if lo := c.nodes[n.Args[1]]; lo.Op == OpConst && lo.K == 0 {
+			y := n.Args[0]
+			if yn := c.nodes[y]; yn.Op == OpExtract && yn.K == 0 && c.Width(yn.Args[0]) == n.Width {
+				y = yn.Args[0]
+			} else {
+				y = c.ZExt(y, n.Width)
+			}
+			return c.summands(y, k<<lo.Width, list, konst)
+		}
+	}
+	return append(list, summand{t, k})
+}
+
+// sum builds the normal form of a linear combination.
+func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
+	m := mask(w)
+	slices.SortFunc(list, func(a, b summand) int { return cmp.Compare(a.t, b.t) })
+	out := list[:0]
+	for _, s := range list {
+		if len(out) > 0 && out[len(out)-1].t == s.t {
+			out[len(out)-1].k += s.k
+		} else {
+			out = append(out, s)
+		}
+	}
+	list = slices.DeleteFunc(out, func(s summand) bool { return s.k&m == 0 })
+	konst &= m
+	if len(list) == 0 {
+		return c.Const(konst, w)
+	}
+	if len(list) == 1 {
+		s := list[0]
+		switch k := s.k & m; {
+		case konst == 0 && k&(k-1) == 0:
+			return c.shlConst(s.t, uint8(bits.TrailingZeros64(k)))
+		case konst == m && k == m:
+			return c.Not(s.t)
+		}
+	}
+	if t, ok := c.disjointSum(w, konst, list); ok {
+		return t
+	}
+	n := Node{Op: OpSum, Width: w, K: konst}
+	for _, s := range list {
+		n.Args = append(n.Args, s.t)
+		n.Coef = append(n.Coef, s.k&m)
+	}
+	return c.intern(n)
+}
+
+// disjointSum turns a sum whose summands share no bits into an or.
+func (c *Ctx) disjointSum(w uint8, konst uint64, list []summand) (Term, bool) {
+	used := konst
+	for _, s := range list {
+		k := s.k & mask(w)
+		if k&(k-1) != 0 {
+			return 0, false
+		}
+		z := uint8(bits.TrailingZeros64(k))
+		may := ^c.nodes[s.t].zeros << z & mask(w)
+		if may&used != 0 {
+			return 0, false
+		}
+		used |= may
+	}
+	t := c.Const(konst, w)
+	for _, s := range list {
+		t = c.Or(t, c.shlConst(s.t, uint8(bits.TrailingZeros64(s.k&mask(w)))))
+	}
+	return t, true
+}
+
+// Add returns a + b.
+func (c *Ctx) Add(a, b Term) Term {
+	w := c.same(a, b)
+	if c.opt.Raw {
+		return c.rawSum(w, a, 1, b, 1)
+	}
+	var k uint64
+	l := c.summands(a, 1, nil, &k)
+	return c.sum(w, k, c.summands(b, 1, l, &k))
+}
+
+// Sub returns a - b.
+func (c *Ctx) Sub(a, b Term) Term {
+	w := c.same(a, b)
+	if c.opt.Raw {
+		return c.rawSum(w, a, 1, b, ^uint64(0)&mask(w))
+	}
+	var k uint64
+	l := c.summands(a, 1, nil, &k)
+	return c.sum(w, k, c.summands(b, ^uint64(0), l, &k))
+}
+
+// Neg returns -a.
+func (c *Ctx) Neg(a Term) Term { return c.Sub(c.Const(0, c.Width(a)), a) }
+
+// rawSum keeps a two-term sum as it is, apart from constant folding.
+func (c *Ctx) rawSum(w uint8, a Term, ka uint64, b Term, kb uint64) Term {
+	x, xc := c.IsConst(a)
+	y, yc := c.IsConst(b)
+	if xc && yc {
+		return c.Const(ka*x+kb*y, w)
+	}
+	return c.intern(Node{Op: OpSum, Width: w, Args: []Term{a, b}, Coef: []uint64{ka & mask(w), kb & mask(w)}})
+}
+
+// Mul returns a * b.
+func (c *Ctx) Mul(a, b Term) Term {
+	w := c.same(a, b)
+	if _, ok := c.IsConst(a); ok {
+		a, b = b, a
+	}
+	if k, ok := c.IsConst(b); ok && !c.opt.Raw {
+		var konst uint64
+		l := c.summands(a, k, nil, &konst)
+		return c.sum(w, konst, l)
+	}
+	if x, ok := c.IsConst(a); ok {
+		if y, ok := c.IsConst(b); ok {
+			return c.Const(x*y, w)
+		}
+	}
+	if a > b {
+		a, b = b, a
+	}
+	return c.intern(Node{Op: OpMul, Width: w, Args: []Term{a, b}})
+}
+
+// UDiv returns the unsigned quotient; by zero it is all ones, as in SMT-LIB.
+func (c *Ctx) UDiv(a, b Term) Term {
+	w := c.same(a, b)
+	y, yc := c.IsConst(b)
+	if x, ok := c.IsConst(a); ok && yc {
+		if y == 0 {
+			return c.Const(mask(w), w)
+		}
+		return c.Const(x/y, w)
+	}
+	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
+		return c.lshrConst(a, uint8(bits.TrailingZeros64(y)))
+	}
+	return c.intern(Node{Op: OpUDiv, Width: w, Args: []Term{a, b}})
+}
+
+// URem returns the unsigned remainder; by zero it is a.
+func (c *Ctx) URem(a, b Term) Term {
+	w := c.same(a, b)
+	y, yc := c.IsConst(b)
+	if x, ok := c.IsConst(a); ok && yc {
+		if y == 0 {
+			return a
+		}
+		return c.Const(x%y, w)
+	}
+	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
+		return c.And(a, c.Const(y-1, w))
+	}
+	return c.intern(Node{Op: OpURem, Width: w, Args: []Term{a, b}})
+}
+
+func signed(v uint64, w uint8) int64 { return int64(v<<(64-w)) >> (64 - w) }
+
+// SDiv returns the quotient rounded toward zero, as SMT-LIB's bvsdiv.
+func (c *Ctx) SDiv(a, b Term) Term {
+	w := c.same(a, b)
+	x, xc := c.IsConst(a)
+	if y, yc := c.IsConst(b); xc && yc {
+		return c.Const(sdiv(x, y, w), w)
+	}
+	return c.intern(Node{Op: OpSDiv, Width: w, Args: []Term{a, b}})
+}
+
+// SRem returns the remainder with the sign of the dividend, as bvsrem.
+func (c *Ctx) SRem(a, b Term) Term {
+	w := c.same(a, b)
+	x, xc := c.IsConst(a)
+	if y, yc := c.IsConst(b); xc && yc {
+		return c.Const(srem(x, y, w), w)
+	}
+	return c.intern(Node{Op: OpSRem, Width: w, Args: []Term{a, b}})
+}
+
+func sdiv(x, y uint64, w uint8) uint64 {
+	a, b := signed(x, w), signed(y, w)
+	switch {
+	case b == 0 && a >= 0:
+		return mask(w)
+	case b == 0:
+		return 1
+	case b == -1:
+		return uint64(-a) & mask(w)
+	}
+	return uint64(a/b) & mask(w)
+}
+
+func srem(x, y uint64, w uint8) uint64 {
+	a, b := signed(x, w), signed(y, w)
+	switch b {
+	case 0:
+		return x & mask(w)
+	case -1:
+		return 0
+	}
+	return uint64(a%b) & mask(w)
+}
+
+func (c *Ctx) same(a, b Term) uint8 {
+	w := c.Width(a)
+	if w != c.Width(b) || w == 0 {
+		panic("smt: operand widths differ")
+	}
+	return w
+}
