@@ -396,7 +396,7 @@ func jumpRows() {
 	add(Row{Name: "may_goto", Syntax: "may_goto {t}", Code: 0xe0 | clsJMP, Kind: KindMayGoto, MinCPU: 4})
 	Call = add(Row{Name: "call", Syntax: "call {i}", Code: 0x80 | clsJMP, SrcIs: 0, HasSrc: true, Kind: KindCallHelper})
 	CallFunc = add(Row{Name: "callfunc", Syntax: "call func {i}", Code: 0x80 | clsJMP, SrcIs: 1, HasSrc: true, Kind: KindCallFunc})
-	add(Row{Name: "callkfunc", Syntax: "call kfunc {i}", Code: 0x80 | clsJMP, SrcIs: 2, HasSrc: true, Kind: KindCallKfunc})
+	add(Row{Name: "callkfunc", Syntax: "call kfunc {i} {o}", Code: 0x80 | clsJMP, SrcIs: 2, HasSrc: true, Kind: KindCallKfunc})
 	add(Row{Name: "callx", Syntax: "callx {d}", Code: 0x80 | clsJMP | srcX, Kind: KindCallReg})
 	Exit = add(Row{Name: "exit", Syntax: "exit", Code: 0x90 | clsJMP, Kind: KindExit})
 }

@@ -1,0 +1,294 @@
+package equiv
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/smt"
+	"github.com/superbpf/superbpf/optimizer/symex"
+)
+
+// cut is a pair of program points (block starts) with the relation that holds
+// there over all ways found so far.
+//
+// Locations are numbered: the registers of P, those of Q, the stack slots of
+// P, those of Q, the shared tokens, then memory classes as they turn up.
+type cut struct {
+	id     int
+	bp, bq int
+	seen   bool
+	locs   []location
+	mem    map[string]int // location of each memory class
+	facts  []smt.Term
+	queued bool
+	prefix string
+}
+
+// location is what is known of one place at a cut.
+type location struct {
+	// rep is the smallest location that held an equal term on every way.
+	rep int
+	// fixed is the term that was here on every way, 0 when it differed.
+	fixed smt.Term
+	// none: on some way nothing was here that may be read.
+	none bool
+	// Of a representative: bits that were 0 on every way; what it points into,
+	// constants aside (a NULL does not make a pointer something else).
+	zeros   uint64
+	region  symex.Region
+	pointed bool
+}
+
+const numRegs = int(isa.NumRegs)
+
+// The shared tokens.
+const (
+	sharedEpoch = iota
+	sharedEffect
+	sharedMapSet
+	numShared
+)
+
+func (s *sim) newCut(bp, bq int) *cut {
+	k := &cut{id: len(s.order), bp: bp, bq: bq, mem: map[string]int{}}
+	k.prefix = fmt.Sprintf("cut%d.", k.id)
+	s.cuts[[2]int{bp, bq}] = k
+	s.order = append(s.order, k)
+	s.stats.Cuts++
+	return k
+}
+
+func (s *sim) slotTerm(st *symex.State, sl slot) smt.Term {
+	t := st.Stack[sl.at]
+	for i := 1; i < sl.n; i++ {
+		t = s.c.Concat(st.Stack[sl.at+i], t)
+	}
+	return t
+}
+
+// terms lists what the locations of k hold at the ends of two paths. The
+// memory of both was found equal before; P's is used.
+func (s *sim) terms(k *cut, ps, qs *symex.State) []smt.Term {
+	out := make([]smt.Term, 0, 2*numRegs+2*len(s.slots)+numShared+len(k.mem))
+	out = append(out, ps.Regs[:]...)
+	out = append(out, qs.Regs[:]...)
+	for _, sl := range s.slots {
+		out = append(out, s.slotTerm(ps, sl))
+	}
+	for _, sl := range s.slots {
+		out = append(out, s.slotTerm(qs, sl))
+	}
+	out = append(out, ps.Epoch, ps.Effect, ps.MapSet)
+	byLoc := make([]string, len(k.mem))
+	for class, i := range k.mem {
+		byLoc[i-len(out)] = class
+	}
+	for _, class := range byLoc {
+		out = append(out, s.e.Freeze(ps, class))
+	}
+	return out
+}
+
+// own reports whether t mentions a variable of k, whose meaning changes there.
+func (s *sim) own(k *cut, t smt.Term) bool {
+	memo := map[smt.Term]bool{}
+	var walk func(t smt.Term) bool
+	walk = func(t smt.Term) bool {
+		if memo[t] {
+			return false
+		}
+		memo[t] = true
+		n := s.c.Node(t)
+		if strings.HasPrefix(n.Name, k.prefix) {
+			return true
+		}
+		for _, a := range n.Args {
+			if walk(a) {
+				return true
+			}
+		}
+		return false
+	}
+	return walk(t)
+}
+
+// join merges a way into the cut and reports whether what is known there got
+// weaker, or was set for the first time.
+func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
+	changed := false
+	// Classes new to this cut: the ways before had them as the epoch left them.
+	for _, class := range memClasses(ps, qs) {
+		if _, ok := k.mem[class]; ok {
+			continue
+		}
+		n := 2*numRegs + 2*len(s.slots) + numShared + len(k.mem)
+		k.mem[class] = n
+		if k.seen {
+			epoch := s.value(k, 2*numRegs+2*len(s.slots)+sharedEpoch, 0)
+			def := s.c.UF("mem:"+class, 0, epoch)
+			l := location{rep: n}
+			if !s.own(k, def) {
+				l.fixed = def
+			}
+			k.locs = append(k.locs, l)
+			changed = true
+		}
+	}
+	terms := s.terms(k, ps, qs)
+	if !k.seen {
+		k.seen = true
+		first := map[smt.Term]int{}
+		for i, t := range terms {
+			l := location{rep: i, none: t == 0}
+			if r, ok := first[t]; ok {
+				l.rep = r
+			} else {
+				first[t] = i
+				l.zeros, l.region, l.pointed = s.describe(t)
+			}
+			if t != 0 && !s.own(k, t) {
+				l.fixed = t
+			}
+			k.locs = append(k.locs, l)
+		}
+		for _, f := range facts {
+			if !s.own(k, f) {
+				k.facts = append(k.facts, f)
+			}
+		}
+		return true
+	}
+	type key struct {
+		rep int
+		t   smt.Term
+	}
+	reps := map[key]int{}
+	old := slices.Clone(k.locs)
+	for i, t := range terms {
+		l := &k.locs[i]
+		kk := key{old[i].rep, t}
+		r, ok := reps[kk]
+		if !ok {
+			r = i
+			reps[kk] = i
+			o := old[old[i].rep]
+			z, region, pointed := s.describe(t)
+			l.zeros = o.zeros & z
+			l.region, l.pointed = meet(o.region, o.pointed, region, pointed)
+			changed = changed || l.zeros != o.zeros || l.region != o.region || l.pointed != o.pointed
+		}
+		changed = changed || r != old[i].rep
+		l.rep = r
+		if l.fixed != 0 && l.fixed != t {
+			l.fixed = 0
+			changed = true
+		}
+		if t == 0 && !l.none {
+			l.none = true
+			changed = true
+		}
+	}
+	kept := k.facts[:0:0]
+	for _, f := range k.facts {
+		if slices.Contains(facts, f) {
+			kept = append(kept, f)
+		}
+	}
+	changed = changed || len(kept) != len(k.facts)
+	k.facts = kept
+	return changed
+}
+
+func memClasses(ps, qs *symex.State) []string {
+	all := append(ps.Classes(), qs.Classes()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// describe gives the known zero bits of a term and what it points into; a
+// constant points nowhere in particular.
+func (s *sim) describe(t smt.Term) (zeros uint64, r symex.Region, pointed bool) {
+	if t == 0 || s.c.Width(t) == 0 {
+		return 0, symex.Region{}, true
+	}
+	zeros, _ = s.c.Known(t)
+	if _, ok := s.c.IsConst(t); ok {
+		return zeros, symex.Region{}, false
+	}
+	return zeros, s.e.RegionOf(t), true
+}
+
+// meet combines what two ways point into.
+func meet(a symex.Region, aKnown bool, b symex.Region, bKnown bool) (symex.Region, bool) {
+	stack := func(r symex.Region) bool { return r.Kind == symex.Stack || r.Kind == symex.Any }
+	switch {
+	case !aKnown:
+		return b, bKnown
+	case !bKnown || a == b:
+		return a, true
+	case stack(a) || stack(b):
+		return symex.Region{Kind: symex.Any}, true
+	}
+	return symex.Region{}, true
+}
+
+// value is the term that stands for location i on entering the cut.
+func (s *sim) value(k *cut, i int, w uint8) smt.Term {
+	l := &k.locs[i]
+	switch {
+	case l.none:
+		return 0
+	case l.fixed != 0:
+		return l.fixed
+	}
+	name := fmt.Sprintf("%s%d", k.prefix, l.rep)
+	if w == 0 {
+		return s.c.UF(name, 0)
+	}
+	rep := &k.locs[l.rep]
+	lead := uint8(bits.LeadingZeros64(^(rep.zeros << (64 - w))))
+	if lead >= w {
+		return s.c.Const(0, w)
+	}
+	t := s.c.Var(fmt.Sprintf("%s/%d", name, w-lead), w-lead)
+	if w == 64 && lead == 0 {
+		if rep.region.Kind != symex.Scalar {
+			s.e.SetRegion(t, rep.region)
+		} else {
+			s.e.ClearRegion(t)
+		}
+	}
+	return s.c.ZExt(t, w)
+}
+
+// enter makes the two states that stand for all ways to the cut.
+func (s *sim) enter(k *cut) (ps, qs *symex.State) {
+	ps, qs = &symex.State{Mem: map[string]symex.Chain{}}, &symex.State{Mem: map[string]symex.Chain{}}
+	for r := range numRegs {
+		ps.Regs[r] = s.value(k, r, 64)
+		qs.Regs[r] = s.value(k, numRegs+r, 64)
+	}
+	base := 2 * numRegs
+	for side, st := range []*symex.State{ps, qs} {
+		for j, sl := range s.slots {
+			t := s.value(k, base+side*len(s.slots)+j, uint8(8*sl.n))
+			for i := range sl.n {
+				st.Stack[sl.at+i] = s.c.Extract(t, uint8(8*i), 8)
+			}
+		}
+	}
+	base += 2 * len(s.slots)
+	for _, st := range []*symex.State{ps, qs} {
+		st.Epoch = s.value(k, base+sharedEpoch, 0)
+		st.Effect = s.value(k, base+sharedEffect, 0)
+		st.MapSet = s.value(k, base+sharedMapSet, 0)
+		for class, i := range k.mem {
+			st.Mem[class] = symex.Chain{Token: s.value(k, i, 0)}
+		}
+		st.Path = slices.Clone(k.facts)
+	}
+	return ps, qs
+}

@@ -1,0 +1,20 @@
+// Package equiv proves that one function body may replace another.
+//
+// The method is translation validation by cut-point simulation. The two
+// functions P and Q are cut at pairs of program points: their entries, and
+// pairs of joins that cut every cycle. Between cuts the code is a tree of
+// paths, which symex runs on terms. At a cut the proof keeps, for each register
+// and stack location of P and of Q, a term if it is the same along every way to
+// the cut, else a variable shared by all locations that hold equal terms along
+// every way; and the branch conditions that hold along every way. It starts
+// with what the first way says and weakens until nothing changes, as in global
+// value numbering (Alpern, Wegman, Zadeck 1988).
+//
+// At the end, along each pair of paths that can be taken together, P and Q must
+// reach the same kind of point with equal memory, equal calls in the same
+// order, and an equal result at an exit.
+//
+// Invariant: Equal is answered only if every obligation was discharged under
+// the final, weakest relation. Hints and heuristics (which points are paired)
+// can cause Unknown, never Equal.
+package equiv

@@ -1,0 +1,83 @@
+package equiv
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+func validator(t testing.TB, o Options) *Validator {
+	v, err := New(o)
+	if err != nil {
+		if os.Getenv("SUPERBPF_REQUIRE_Z3") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Cleanup(v.Close)
+	return v
+}
+
+// Each case in testdata is two bodies and the verdict about replacing p by q.
+func TestCases(t *testing.T) {
+	var files []string
+	for _, glob := range []string{"testdata/*.txt", "testdata/bugs/*.txt"} {
+		m, err := filepath.Glob(glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, m...)
+	}
+	if len(files) < 15 {
+		t.Fatalf("only %d cases found", len(files))
+	}
+	v := validator(t, Options{})
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			p, q, want := readCase(t, file)
+			r := v.Func(context.Background(), p, q)
+			if r.Verdict.String() != want {
+				t.Errorf("verdict %v (%s), want %s", r.Verdict, r.Reason, want)
+			}
+			t.Log(r.Verdict, r.Reason)
+			for _, byOrigin := range []bool{true, false} {
+				if err := newSim(context.Background(), v, p, p.Clone(), byOrigin).run(); err != nil {
+					t.Errorf("p does not equal itself: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range strings.Split(string(a.Comment), "\n") {
+		if w, ok := strings.CutPrefix(l, "want "); ok {
+			want = strings.TrimSpace(w)
+		}
+	}
+	for _, f := range a.Files {
+		fn, err := prog.ParseFunc(f.Name, string(f.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Name == "p" {
+			p = fn
+		} else {
+			q = fn
+		}
+	}
+	if p == nil || q == nil || want == "" {
+		t.Fatalf("%s: needs want, p and q", file)
+	}
+	return p, prog.AdoptRefs(p, q), want
+}

@@ -1,0 +1,127 @@
+package prog
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+)
+
+// ParseFunc reads a function in text form, as test cases hold it: one
+// instruction a line in the syntax of package isa, "name:" for a label,
+// comments after ';' or '#'. Header lines come first:
+//
+//	type xdp
+//	map NAME TYPE KEYSIZE VALUESIZE MAXENTRIES
+//
+// A reference to a map is `r1 = map NAME ll`, to its first value plus an offset
+// `r1 = value NAME+8 ll`. Each instruction's Origin is its index, unless it is
+// followed by `@N`.
+func ParseFunc(name, text string) (*Func, error) {
+	f := &Func{Name: name, Section: "test", Entry: true, Type: TypeXDP, NumArgs: 1}
+	maps := map[string]*Map{}
+	refs := map[string]*Ref{}
+	labels := map[string]int{}
+	type fix struct {
+		at    int
+		label string
+	}
+	var fixes []fix
+	for n, line := range strings.Split(text, "\n") {
+		if k := strings.IndexAny(line, ";#"); k >= 0 {
+			line = line[:k]
+		}
+		line = strings.TrimSpace(line)
+		w := strings.Fields(line)
+		bad := func(err any) error { return fmt.Errorf("%s, line %d: %q: %v", name, n+1, line, err) }
+		switch {
+		case line == "":
+			continue
+		case w[0] == "type" && len(w) == 2:
+			t, ok := typeNames[w[1]]
+			if !ok {
+				return nil, bad("no such program type")
+			}
+			f.Type = t
+			continue
+		case w[0] == "subprogram" && len(w) == 2:
+			f.Entry = false
+			f.NumArgs, _ = strconv.Atoi(w[1])
+			continue
+		case w[0] == "map" && len(w) == 6:
+			m := &Map{Name: w[1], Type: mapTypeNames[w[2]]}
+			if m.Type == 0 {
+				return nil, bad("no such map type")
+			}
+			for i, p := range []*uint32{&m.KeySize, &m.ValueSize, &m.MaxEntries} {
+				v, err := strconv.ParseUint(w[3+i], 0, 32)
+				if err != nil {
+					return nil, bad(err)
+				}
+				*p = uint32(v)
+			}
+			maps[m.Name] = m
+			continue
+		case strings.HasSuffix(line, ":") && len(w) == 1:
+			labels[line[:len(line)-1]] = len(f.Insns)
+			continue
+		}
+		in := New(isa.Insn{})
+		in.Origin = len(f.Insns)
+		if k := strings.LastIndexByte(line, '@'); k >= 0 {
+			o, err := strconv.Atoi(line[k+1:])
+			if err != nil {
+				return nil, bad(err)
+			}
+			in.Origin = o
+			line = strings.TrimSpace(line[:k])
+			w = strings.Fields(line)
+		}
+		if len(w) == 5 && (w[2] == "map" || w[2] == "value") && w[4] == "ll" {
+			key := w[2] + " " + w[3]
+			r := refs[key]
+			if r == nil {
+				sym, off, _ := strings.Cut(w[3], "+")
+				m := maps[sym]
+				if m == nil {
+					return nil, bad("no such map")
+				}
+				o, _ := strconv.ParseInt(off, 0, 64)
+				r = &Ref{Kind: RefMap, Name: sym, Map: m, Off: o}
+				if w[2] == "value" {
+					r.Kind = RefMapValue
+				}
+				refs[key] = r
+			}
+			line = w[0] + " = map_fd 0 ll"
+			if r.Kind == RefMapValue {
+				line = w[0] + " = map_value 0 ll"
+			}
+			in.Ref = r
+		}
+		i, target, err := isa.Parse(line)
+		if err != nil {
+			return nil, bad(err)
+		}
+		in.Insn = i
+		if in.IsJump() {
+			fixes = append(fixes, fix{len(f.Insns), target})
+		}
+		f.Insns = append(f.Insns, in)
+	}
+	for _, x := range fixes {
+		t, ok := labels[x.label]
+		if !ok {
+			return nil, fmt.Errorf("%s: no label %q", name, x.label)
+		}
+		f.Insns[x.at].Target = t
+	}
+	return f, Check(f)
+}
+
+var typeNames = map[string]Type{"xdp": TypeXDP, "tc": TypeSchedCLS, "socket": TypeSocketFilter, "tracepoint": TypeTracepoint,
+	"raw_tracepoint": TypeRawTracepoint, "cgroup_skb": TypeCgroupSKB, "sock_addr": TypeCgroupSockAddr, "kprobe": TypeKprobe, "tracing": TypeTracing}
+
+var mapTypeNames = map[string]MapType{"hash": MapHash, "array": MapArray, "percpu_array": MapPerCPUArray, "percpu_hash": MapPerCPUHash,
+	"lru_hash": MapLRUHash, "lpm_trie": MapLPMTrie, "prog_array": MapProgArray, "devmap": MapDevMap}

@@ -1,0 +1,232 @@
+package symex
+
+import (
+	"fmt"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/smt"
+)
+
+// maxKnownSize bounds the stack bytes that a helper is modelled to access one
+// by one.
+const maxKnownSize = isa.StackSize
+
+// callHelper executes a call by its helper's row.
+func (e *Engine) callHelper(s *State, in *prog.Insn) error {
+	h := isa.HelperOf(int32(in.Imm))
+	if !h.Known {
+		return e.callUnknown(s, in)
+	}
+	c := e.C
+	var args, reads []smt.Term
+	wholeStack := false
+	type write struct {
+		at, n int
+		addr  smt.Term
+	}
+	var writes []write
+	var m *prog.Map
+	for i, kind := range h.Args {
+		if kind == isa.ArgNone {
+			continue
+		}
+		v := s.Regs[isa.R1+isa.Reg(i)]
+		if v == 0 {
+			return fmt.Errorf("%w: r%d at the call of %s", ErrUninitialized, i+1, h.Name)
+		}
+		args = append(args, v)
+		if kind == isa.ArgMap {
+			m = e.RegionOf(v).Map
+		}
+		size, known := e.accessSize(s, h, kind, i, m)
+		region := e.RegionOf(v)
+		onStack := region.Kind == Stack || region.Kind == Any
+		switch kind {
+		case isa.ArgScalar, isa.ArgSize, isa.ArgCtx, isa.ArgMap, isa.ArgFunc:
+			// A stack address in a scalar argument is only a number, but a
+			// flag or callback context may carry one: be careful with those.
+			if kind == isa.ArgScalar && onStack {
+				wholeStack = true
+			}
+			continue
+		}
+		at, exact := e.stackOffset(v)
+		if !onStack {
+			continue // other memory: the tokens below stand for it
+		}
+		if !known || !exact || at+size > isa.StackSize || kind == isa.ArgPtr {
+			wholeStack = true
+			continue
+		}
+		args[len(args)-1] = c.UF("in-frame", 64) // the bytes count, not their place
+		if kind == isa.ArgMapKey || kind == isa.ArgMapValue || kind == isa.ArgMemRead || kind == isa.ArgMemRW {
+			for k := range size {
+				reads = append(reads, s.Stack[at+k])
+			}
+		}
+		if kind == isa.ArgMemWrite || kind == isa.ArgMemRW || kind == isa.ArgMemWriteFixed {
+			writes = append(writes, write{at: at, n: size})
+		}
+	}
+	key := append([]smt.Term{}, args...)
+	key = append(key, c.UF("bytes", 0, reads...))
+	if wholeStack {
+		key = append(key, e.stackToken(s))
+	}
+	memory := e.Memory(s)
+	readsOther := e.readsOther(s, h)
+	switch h.Purity {
+	case isa.PureConst:
+		if readsOther {
+			key = append(key, memory)
+		}
+	case isa.PureState:
+		if !e.immutableLookup(h, m, reads) {
+			key = append(key, s.MapSet)
+		}
+		if readsOther {
+			key = append(key, memory)
+		}
+	default: // PureFresh and effects: the order counts
+		key = append(key, s.Effect, memory)
+	}
+	tok := e.token(h.Name, s, key...)
+	if h.Purity == isa.PureNone || h.Purity == isa.PureFresh {
+		s.Effect = tok
+	}
+	result := c.UF("result", 64, tok)
+	if h.MapValue {
+		e.regions[result] = Region{Kind: MapValue, Map: m}
+		if m == nil || m.Inner != nil {
+			e.regions[result] = Region{}
+		}
+	}
+	e.after(s, h, tok)
+	for n, w := range writes {
+		for k := range w.n {
+			s.Stack[w.at+k] = c.UF(fmt.Sprintf("out%d", n), 8, tok, c.Const(uint64(k), 16))
+		}
+	}
+	if wholeStack {
+		e.clobberStack(s, tok)
+	}
+	e.clobber(s, result)
+	return nil
+}
+
+// accessSize is the number of bytes behind a pointer argument, where known.
+func (e *Engine) accessSize(s *State, h *isa.Helper, kind isa.ArgKind, i int, m *prog.Map) (int, bool) {
+	switch kind {
+	case isa.ArgMapKey:
+		if m != nil {
+			return int(m.KeySize), true
+		}
+	case isa.ArgMapValue:
+		if m != nil {
+			return int(m.ValueSize), true
+		}
+	case isa.ArgMemWriteFixed:
+		return h.FixedSize, h.FixedSize > 0
+	case isa.ArgMemRead, isa.ArgMemWrite, isa.ArgMemRW:
+		if i+1 < len(h.Args) {
+			if k, ok := e.C.IsConst(s.Regs[isa.R2+isa.Reg(i)]); ok && k <= maxKnownSize {
+				return int(k), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// readsOther and writesOther: the helper is given a pointer to memory other
+// than the stack that it reads, or writes.
+func (e *Engine) readsOther(s *State, h *isa.Helper) bool {
+	return e.pointsOther(s, h, func(k isa.ArgKind) bool {
+		return k == isa.ArgMapKey || k == isa.ArgMapValue || k == isa.ArgMemRead || k == isa.ArgMemRW || k == isa.ArgPtr || k == isa.ArgCtx
+	})
+}
+
+func (e *Engine) writesOther(s *State, h *isa.Helper) bool {
+	return e.pointsOther(s, h, func(k isa.ArgKind) bool {
+		return k == isa.ArgMemWrite || k == isa.ArgMemRW || k == isa.ArgMemWriteFixed || k == isa.ArgPtr
+	})
+}
+
+func (e *Engine) pointsOther(s *State, h *isa.Helper, is func(isa.ArgKind) bool) bool {
+	for i, k := range h.Args {
+		if is(k) && e.RegionOf(s.Regs[isa.R1+isa.Reg(i)]).Kind != Stack {
+			return true
+		}
+	}
+	return false
+}
+
+// immutableLookup: a lookup in an array gives the same element for the same
+// key whatever happens in between.
+func (e *Engine) immutableLookup(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
+	return h.MapValue && m != nil && (m.Type == prog.MapArray || m.Type == prog.MapPerCPUArray)
+}
+
+// after makes the memory that a helper may have changed new.
+func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
+	other := e.writesOther(s, h)
+	keep := map[string]bool{"ctx": !h.WritesCtx && !h.ChangesPacket, "pkt": !h.WritesPacket && !h.ChangesPacket && !other}
+	if h.WritesMaps || other {
+		e.havoc(s, tok, keep)
+		return
+	}
+	for class, kept := range keep {
+		if !kept {
+			s.Mem[class] = Chain{Token: e.C.UF("mem:"+class, 0, e.C.UF("epoch-after", 0, tok))}
+		}
+	}
+}
+
+// callUnknown executes a call of which nothing is known but its registers: it
+// may read and write all memory that it can reach.
+func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
+	name := fmt.Sprintf("%s:%d", in.Row().Name, in.Imm)
+	n := 5
+	if in.Ref != nil {
+		name = fmt.Sprintf("%s:%s:%d", in.Row().Name, in.Ref.Name, in.Ref.ID)
+		if in.Ref.Kind == prog.RefFunc {
+			name = in.Row().Name + ":" + in.Ref.Name
+			if e.Callee != nil {
+				if f := e.Callee(in.Ref.Name); f != nil {
+					n = f.NumArgs
+				}
+			}
+		}
+	}
+	if in.Row().Kind == isa.KindCallReg {
+		if s.Regs[in.Dst] == 0 {
+			return ErrUninitialized
+		}
+		name += fmt.Sprint(s.Regs[in.Dst])
+	}
+	args := []smt.Term{s.Effect, e.Memory(s)}
+	frame := false
+	for r := isa.R1; r < isa.R1+isa.Reg(n); r++ {
+		v := s.Regs[r]
+		if v == 0 {
+			v = e.C.UF("nothing", 64) // the callee cannot read it
+		}
+		if k := e.RegionOf(v).Kind; k == Stack || k == Any {
+			frame = true
+		}
+		args = append(args, v)
+	}
+	if frame {
+		args = append(args, e.stackToken(s))
+	}
+	tok := e.token(name, s, args...)
+	s.Effect = tok
+	e.havoc(s, tok, nil)
+	result := e.C.UF("result", 64, tok)
+	if frame {
+		e.clobberStack(s, tok)
+		e.regions[result] = Region{Kind: Any}
+	}
+	e.clobber(s, result)
+	return nil
+}

@@ -1,0 +1,191 @@
+package symex
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/smt"
+)
+
+// ErrUninitialized is returned when an execution reads a register that holds
+// nothing.
+var ErrUninitialized = errors.New("reads a register that holds nothing")
+
+// ErrOutOfFrame is returned for a stack access outside the frame.
+var ErrOutOfFrame = errors.New("accesses the stack outside the frame")
+
+// load reads n bytes at addr as a term of 8n bits.
+func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
+	c := e.C
+	r := e.RegionOf(addr)
+	if r.Kind == Stack {
+		at, ok := e.stackOffset(addr)
+		if !ok {
+			return e.stackLoadAnywhere(s, addr, n), nil
+		}
+		if at+n > isa.StackSize {
+			return 0, ErrOutOfFrame
+		}
+		t := s.Stack[at]
+		for i := 1; i < n; i++ {
+			t = c.Concat(s.Stack[at+i], t)
+		}
+		return t, nil
+	}
+	if r.Kind == Any {
+		tok := c.UF("everything", 0, e.Memory(s), e.stackToken(s))
+		t := c.UF("load", 8, tok, addr)
+		for i := 1; i < n; i++ {
+			t = c.Concat(c.UF("load", 8, tok, e.at(addr, int64(i))), t)
+		}
+		return t, nil
+	}
+	base, off := e.split(addr)
+	t := e.loadByte(s, r, base, off)
+	for i := 1; i < n; i++ {
+		t = c.Concat(e.loadByte(s, r, base, off+int64(i)), t)
+	}
+	return t, nil
+}
+
+func (e *Engine) at(base smt.Term, off int64) smt.Term {
+	return e.C.Add(base, e.C.Const(uint64(off), 64))
+}
+
+func (e *Engine) loadByte(s *State, r Region, base smt.Term, off int64) smt.Term {
+	class := r.class()
+	if class == "" {
+		// Could be any class: a function of all memory.
+		return e.C.UF("load", 8, e.Memory(s), e.at(base, off))
+	}
+	ch := e.chain(s, class)
+	if class == "ctx" && len(ch.Groups) > 0 {
+		// The kernel rewrites context accesses: what was written need not be
+		// what is read back.
+		return e.C.UF("load", 8, e.freeze(ch), e.at(base, off))
+	}
+	for i := len(ch.Groups) - 1; i >= 0; i-- {
+		g := ch.Groups[i]
+		if g.Base != base {
+			return e.C.UF("load", 8, e.freeze(Chain{ch.Token, ch.Groups[:i+1]}), e.at(base, off))
+		}
+		if b, ok := g.Bytes[off]; ok {
+			return b
+		}
+	}
+	return e.C.UF("load", 8, ch.Token, e.at(base, off))
+}
+
+// store writes the bytes of v at addr.
+func (e *Engine) store(s *State, addr, v smt.Term) error {
+	c := e.C
+	n := int(c.Width(v) / 8)
+	r := e.RegionOf(addr)
+	if r.Kind == Stack {
+		at, ok := e.stackOffset(addr)
+		if !ok {
+			e.stackStoreAnywhere(s, addr, v)
+			return nil
+		}
+		if at+n > isa.StackSize {
+			return ErrOutOfFrame
+		}
+		for i := range n {
+			s.Stack[at+i] = c.Extract(v, uint8(8*i), 8)
+		}
+		return nil
+	}
+	if r.Kind == Any {
+		tok := c.UF("store", 0, e.Memory(s), e.stackToken(s), addr, v)
+		e.havoc(s, tok, nil)
+		e.clobberStack(s, tok)
+		return nil
+	}
+	class := r.class()
+	if class == "" {
+		e.havoc(s, c.UF("store", 0, e.Memory(s), addr, v), nil)
+		return nil
+	}
+	base, off := e.split(addr)
+	ch := e.chain(s, class)
+	groups := append([]Group(nil), ch.Groups...)
+	bytes := map[int64]smt.Term{}
+	if k := len(groups); k > 0 && groups[k-1].Base == base {
+		for o, b := range groups[k-1].Bytes {
+			bytes[o] = b
+		}
+		groups = groups[:k-1]
+	}
+	for i := range n {
+		bytes[off+int64(i)] = c.Extract(v, uint8(8*i), 8)
+	}
+	ch.Groups = append(groups, Group{Base: base, Bytes: bytes})
+	s.Mem[class] = ch
+	return nil
+}
+
+// stackToken stands for the contents of the whole frame.
+func (e *Engine) stackToken(s *State) smt.Term { return e.C.UF("frame", 0, s.Stack[:]...) }
+
+func (e *Engine) stackLoadAnywhere(s *State, addr smt.Term, n int) smt.Term {
+	tok := e.stackToken(s)
+	t := e.C.UF("frame-load", 8, tok, addr)
+	for i := 1; i < n; i++ {
+		t = e.C.Concat(e.C.UF("frame-load", 8, tok, e.at(addr, int64(i))), t)
+	}
+	return t
+}
+
+func (e *Engine) stackStoreAnywhere(s *State, addr, v smt.Term) {
+	e.clobberStack(s, e.C.UF("frame-store", 0, e.stackToken(s), addr, v))
+}
+
+// clobberStack makes every byte of the frame an unknown that depends on tok.
+func (e *Engine) clobberStack(s *State, tok smt.Term) {
+	for i := range s.Stack {
+		s.Stack[i] = e.C.UF("frame-byte", 8, tok, e.C.Const(uint64(i), 16))
+	}
+}
+
+// contextPointer says whether a context field at off, read with n bytes, is
+// turned into a pointer by the kernel (net/core/filter.c, convert_ctx_access).
+func (e *Engine) contextPointer(off int64, n int) (Region, bool) {
+	packet := false
+	switch e.Type {
+	case prog.TypeXDP:
+		packet = n == 4 && (off == 0 || off == 4 || off == 8)
+	case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeSKSKB,
+		prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit, prog.TypeLWTSeg6Local, prog.TypeFlowDissector:
+		packet = n == 4 && (off == 76 || off == 80 || off == 140)
+		if n == 8 && (off == 144 || off == 168) {
+			return Region{}, true // flow_keys, sk
+		}
+	case prog.TypeSKMsg:
+		packet = n == 8 && (off == 0 || off == 8)
+	case prog.TypeSKReuseport:
+		packet = n == 8 && (off == 0 || off == 8)
+	}
+	if packet {
+		return Region{Kind: Packet}, true
+	}
+	return Region{}, false
+}
+
+// read executes a load instruction's memory access.
+func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, ptr bool, err error) {
+	n := int(width / 8)
+	if r := e.RegionOf(addr); r.Kind == Context {
+		base, off := e.split(addr)
+		if base == e.ctx {
+			if pr, ok := e.contextPointer(off, n); ok {
+				t := e.C.UF(fmt.Sprintf("context-pointer%d", off), 64, e.Freeze(s, "ctx"))
+				e.regions[t] = pr
+				return t, true, nil
+			}
+		}
+	}
+	v, err = e.load(s, addr, n)
+	return v, false, err
+}

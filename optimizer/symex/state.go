@@ -1,0 +1,264 @@
+package symex
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/smt"
+)
+
+// RegionKind is a kind of memory.
+type RegionKind uint8
+
+// The kinds of memory.
+const (
+	Scalar RegionKind = iota // not known to be a pointer; as an address: anywhere but the stack
+	Stack
+	Context
+	Packet
+	MapValue
+	MapPtr
+	Any // may point anywhere, the stack included
+)
+
+// Region is what a pointer points into.
+type Region struct {
+	Kind RegionKind
+	Map  *prog.Map
+}
+
+// class is the name of the memory class that a region belongs to.
+func (r Region) class() string {
+	switch r.Kind {
+	case Context:
+		return "ctx"
+	case Packet:
+		return "pkt"
+	case MapValue:
+		if r.Map != nil {
+			return "map:" + r.Map.Name
+		}
+	}
+	return ""
+}
+
+// Group is a set of bytes written through one base address.
+type Group struct {
+	Base  smt.Term
+	Bytes map[int64]smt.Term // by offset from Base
+}
+
+// Chain is the contents of a memory class: a token, then writes in order.
+type Chain struct {
+	Token  smt.Term
+	Groups []Group
+}
+
+// State is a machine state over terms. The zero Term in a register marks a
+// value that must not be read.
+type State struct {
+	Regs   [isa.NumRegs]smt.Term
+	Stack  [isa.StackSize]smt.Term // by offset from the frame's low end
+	Mem    map[string]Chain
+	Epoch  smt.Term   // contents of the classes that Mem does not have
+	Effect smt.Term   // the calls so far, in order
+	MapSet smt.Term   // which keys the maps hold
+	Path   []smt.Term // branch conditions taken, one bit each, all true
+}
+
+// Clone copies s; terms are shared.
+func (s *State) Clone() *State {
+	t := *s
+	t.Mem = make(map[string]Chain, len(s.Mem))
+	for k, v := range s.Mem {
+		t.Mem[k] = v
+	}
+	t.Path = slices.Clip(s.Path)
+	return &t
+}
+
+// Engine executes instructions of one program type over one term context.
+type Engine struct {
+	C    *smt.Ctx
+	Type prog.Type
+	// Entry says that R1 of the function is the context.
+	Entry bool
+
+	regions map[smt.Term]Region
+	refs    map[*prog.Ref]int
+	// Callee gives the functions that calls go to; nil when unknown.
+	Callee func(name string) *prog.Func
+	// Align, if set, is asked whether a new call token equals one that another
+	// execution made; it returns that token, or the one given.
+	Align func(tok smt.Term, s *State) smt.Term
+	// OnToken is told of each call token made.
+	OnToken func(tok smt.Term)
+
+	fp, ctx smt.Term
+	assume  map[string]bool
+}
+
+// NewEngine makes an engine over c.
+func NewEngine(c *smt.Ctx, t prog.Type, entry bool) *Engine {
+	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[*prog.Ref]int{}, assume: map[string]bool{}}
+	e.fp = c.Var("fp", 64)
+	e.regions[e.fp] = Region{Kind: Stack}
+	e.ctx = c.Var("arg1", 64)
+	if entry {
+		e.regions[e.ctx] = Region{Kind: Context}
+	}
+	return e
+}
+
+// Assumptions lists the facts outside the program that executions relied on.
+func (e *Engine) Assumptions() []string {
+	out := make([]string, 0, len(e.assume))
+	for a := range e.assume {
+		out = append(out, a)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Start is the state at a function's entry with n arguments.
+func (e *Engine) Start(n int) *State {
+	c := e.C
+	s := &State{Mem: map[string]Chain{}, Epoch: c.UF("epoch", 0), Effect: c.UF("effect", 0), MapSet: c.UF("mapset", 0)}
+	for r := isa.R1; r <= isa.R5 && int(r) <= n; r++ {
+		s.Regs[r] = c.Var(fmt.Sprintf("arg%d", r), 64)
+	}
+	s.Regs[isa.FP] = e.fp
+	for i := range s.Stack {
+		// Uninitialised bytes: unknown, and the same unknown for both programs.
+		s.Stack[i] = c.Var(fmt.Sprintf("stack%d", i), 8)
+	}
+	return s
+}
+
+// SetRegion declares what a variable points into.
+func (e *Engine) SetRegion(t smt.Term, r Region) { e.regions[t] = r }
+
+// ClearRegion forgets what a variable points into.
+func (e *Engine) ClearRegion(t smt.Term) { delete(e.regions, t) }
+
+// RegionOf tells what the address t points into. A sum points where its only
+// pointer does.
+func (e *Engine) RegionOf(t smt.Term) Region {
+	if r, ok := e.regions[t]; ok {
+		return r
+	}
+	n := e.C.Node(t)
+	switch n.Op {
+	case smt.OpSum:
+		var found Region
+		for i, a := range n.Args {
+			r, ok := e.regions[a]
+			if !ok || r.Kind == Scalar {
+				continue
+			}
+			if found.Kind != Scalar || n.Coef[i] != 1 {
+				return Region{} // pointer arithmetic that is not base plus offset
+			}
+			found = r
+		}
+		return found
+	case smt.OpIte:
+		a, b := e.RegionOf(n.Args[1]), e.RegionOf(n.Args[2])
+		if a == b {
+			return a
+		}
+	}
+	return Region{}
+}
+
+// split writes an address as base plus constant offset.
+func (e *Engine) split(addr smt.Term) (base smt.Term, off int64) {
+	n := e.C.Node(addr)
+	if n.Op != smt.OpSum || n.K == 0 {
+		return addr, 0
+	}
+	return e.C.Sub(addr, e.C.Const(n.K, 64)), int64(n.K)
+}
+
+// stackOffset returns the offset from the frame's low end, if addr is a
+// constant offset from the frame pointer.
+func (e *Engine) stackOffset(addr smt.Term) (int, bool) {
+	base, off := e.split(addr)
+	if base != e.fp || off < -isa.StackSize || off > 0 {
+		return 0, false
+	}
+	return int(off) + isa.StackSize, true
+}
+
+// chain returns a class's contents.
+func (e *Engine) chain(s *State, class string) Chain {
+	if ch, ok := s.Mem[class]; ok {
+		return ch
+	}
+	return Chain{Token: e.C.UF("mem:"+class, 0, s.Epoch)}
+}
+
+// Freeze folds a class's writes into one token.
+func (e *Engine) Freeze(s *State, class string) smt.Term {
+	return e.freeze(e.chain(s, class))
+}
+
+func (e *Engine) freeze(ch Chain) smt.Term {
+	t := ch.Token
+	for _, g := range ch.Groups {
+		t = e.freezeGroup(t, g)
+	}
+	return t
+}
+
+func (e *Engine) freezeGroup(t smt.Term, g Group) smt.Term {
+	offs := make([]int64, 0, len(g.Bytes))
+	for o := range g.Bytes {
+		offs = append(offs, o)
+	}
+	slices.Sort(offs)
+	args := []smt.Term{t, g.Base}
+	for _, o := range offs {
+		args = append(args, e.C.Const(uint64(o), 64), g.Bytes[o])
+	}
+	return e.C.UF("write", 0, args...)
+}
+
+// Classes lists the classes that s has contents for.
+func (s *State) Classes() []string {
+	out := make([]string, 0, len(s.Mem))
+	for k := range s.Mem {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Memory folds all memory but the stack into one token.
+func (e *Engine) Memory(s *State) smt.Term {
+	args := []smt.Term{s.Epoch, s.MapSet}
+	for _, k := range s.Classes() {
+		ch := s.Mem[k]
+		if len(ch.Groups) == 0 && ch.Token == e.C.UF("mem:"+k, 0, s.Epoch) {
+			continue // untouched
+		}
+		args = append(args, e.C.UF("class:"+k, 0), e.freeze(ch))
+	}
+	return e.C.UF("memory", 0, args...)
+}
+
+// havoc makes all memory but the stack and the classes to keep a new unknown
+// that depends on tok.
+func (e *Engine) havoc(s *State, tok smt.Term, keep map[string]bool) {
+	kept := map[string]Chain{}
+	for class, k := range keep {
+		if k {
+			kept[class] = e.chain(s, class)
+		}
+	}
+	s.Mem = kept
+	s.Epoch = e.C.UF("epoch-after", 0, tok)
+	s.MapSet = e.C.UF("mapset-after", 0, tok)
+}
