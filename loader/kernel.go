@@ -1,0 +1,228 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// ErrPrivilege is returned when loading needs rights that the process lacks.
+var ErrPrivilege = errors.New("loading BPF programs needs root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON): run with sudo")
+
+// LoadResult is the verifier's verdict about one program.
+type LoadResult struct {
+	Accepted bool
+	// Reason is the verifier's last word, Log all it said (only when refused).
+	Reason, Log string
+	// Slot is the refused instruction, counted in 8-byte slots from the start
+	// of the program with its subprograms behind it; -1 when unknown.
+	Slot int
+	// Sizes in bytes of what runs, and instructions that the verifier went
+	// through.
+	XlatedBytes, JitedBytes, VerifiedInsns int
+}
+
+// Kernel loads programs into the running kernel. Maps are created once and
+// serve all later loads of objects with the same definitions.
+type Kernel struct {
+	mu   sync.Mutex
+	maps map[string]cachedMap
+}
+
+type cachedMap struct {
+	spec *ebpf.MapSpec
+	m    *ebpf.Map
+}
+
+// NewKernel prepares loading.
+func NewKernel() (*Kernel, error) {
+	if err := rlimit.RemoveMemlock(); err != nil && os.Geteuid() != 0 {
+		return nil, ErrPrivilege
+	}
+	return &Kernel{maps: map[string]cachedMap{}}, nil
+}
+
+// Release returns the running kernel's version.
+func Release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Close frees the maps.
+func (k *Kernel) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.maps {
+		c.m.Close()
+	}
+	k.maps = map[string]cachedMap{}
+	return nil
+}
+
+// Load asks the verifier about a program of an object. An error means that no
+// verdict was had.
+func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*LoadResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	spec, err := parse(object, program)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}, MapReplacements: k.replacements(spec)}
+	coll, err := newCollection(spec, opts)
+	if err != nil {
+		if os.Geteuid() != 0 && errors.Is(err, unix.EPERM) {
+			return nil, ErrPrivilege
+		}
+		// Once more, to hear why.
+		opts.Programs = ebpf.ProgramOptions{LogLevel: ebpf.LogLevelInstruction}
+		again, err2 := newCollection(spec, opts)
+		if err2 == nil {
+			coll = again
+		} else {
+			return refused(err2), nil
+		}
+	}
+	defer coll.Close()
+	k.keep(spec, coll)
+	return accepted(coll.Programs[program])
+}
+
+// parse reads an object and keeps one program and what it needs.
+func parse(object []byte, program string) (*ebpf.CollectionSpec, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, fmt.Errorf("reading the object: %w", err)
+	}
+	p := spec.Programs[program]
+	if p == nil {
+		return nil, fmt.Errorf("the object has no program %q", program)
+	}
+	spec.Programs = map[string]*ebpf.ProgramSpec{program: p}
+	used := map[string]bool{}
+	for _, in := range p.Instructions {
+		if r := in.Reference(); r != "" {
+			used[r] = true
+		}
+	}
+	for name, m := range spec.Maps {
+		// Pinned maps would be shared with whatever runs on this host.
+		m.Pinning = ebpf.PinNone
+		if !used[name] {
+			delete(spec.Maps, name)
+		}
+	}
+	for name := range spec.Variables {
+		if v := spec.Variables[name]; v != nil && spec.Maps[v.MapName()] == nil {
+			delete(spec.Variables, name)
+		}
+	}
+	return spec, nil
+}
+
+func (k *Kernel) replacements(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
+	out := map[string]*ebpf.Map{}
+	for name, s := range spec.Maps {
+		if c, ok := k.maps[name]; ok && reflect.DeepEqual(c.spec, s) {
+			out[name] = c.m
+		}
+	}
+	return out
+}
+
+// keep takes over the maps that a load created.
+func (k *Kernel) keep(spec *ebpf.CollectionSpec, coll *ebpf.Collection) {
+	for name := range coll.Maps {
+		s := spec.Maps[name]
+		if s == nil {
+			continue
+		}
+		if c, ok := k.maps[name]; ok {
+			if reflect.DeepEqual(c.spec, s) {
+				continue
+			}
+			c.m.Close()
+		}
+		k.maps[name] = cachedMap{s.Copy(), coll.DetachMap(name)}
+	}
+}
+
+// newCollection retries what Go's own signals interrupt.
+func newCollection(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions) (*ebpf.Collection, error) {
+	for try := 0; ; try++ {
+		c, err := ebpf.NewCollectionWithOptions(spec.Copy(), opts)
+		if err == nil || try == 4 || !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return c, err
+		}
+	}
+}
+
+func accepted(p *ebpf.Program) (*LoadResult, error) {
+	r := &LoadResult{Accepted: true, Slot: -1}
+	info, err := p.Info()
+	if err != nil {
+		return nil, err
+	}
+	if n, err := info.TranslatedSize(); err == nil {
+		r.XlatedBytes = n
+	}
+	if n, err := info.JitedSize(); err == nil {
+		r.JitedBytes = int(n)
+	}
+	if n, ok := info.VerifiedInstructions(); ok {
+		r.VerifiedInsns = int(n)
+	}
+	return r, nil
+}
+
+func refused(err error) *LoadResult {
+	r := &LoadResult{Reason: err.Error(), Slot: -1}
+	var v *ebpf.VerifierError
+	if errors.As(err, &v) {
+		r.Log = strings.Join(v.Log, "\n")
+		r.Reason, r.Slot = lastWord(v.Log)
+		if r.Reason == "" {
+			r.Reason = v.Cause.Error()
+		}
+	}
+	return r
+}
+
+// lastWord finds the verifier's complaint, and the instruction it was looking
+// at, in a log (kernel/bpf/verifier.c prints "N: (code) text" before it checks
+// instruction N).
+func lastWord(log []string) (reason string, slot int) {
+	slot = -1
+	for i := len(log) - 1; i >= 0; i-- {
+		l := strings.TrimSpace(log[i])
+		var n int
+		var code int
+		if _, err := fmt.Sscanf(l, "%d: (%x)", &n, &code); err == nil {
+			return reason, n
+		}
+		switch {
+		case l == "", strings.HasPrefix(l, "processed "), strings.HasPrefix(l, "verification time"), strings.HasPrefix(l, "stack depth"),
+			strings.HasPrefix(l, "mark_precise"), strings.HasPrefix(l, ";"), strings.HasPrefix(l, "from "):
+			continue
+		}
+		if reason == "" {
+			reason = l
+		}
+	}
+	return reason, slot
+}

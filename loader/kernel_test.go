@@ -1,0 +1,119 @@
+package loader
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/elf"
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// newKernel skips a test that cannot load programs, or fails it where that is
+// required.
+func newKernel(t testing.TB) *Kernel {
+	if os.Geteuid() != 0 {
+		if os.Getenv("SUPERBPF_REQUIRE_KERNEL") != "" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	k, err := NewKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	return k
+}
+
+func compileSample(t testing.TB, flags ...string) []byte {
+	out := filepath.Join(t.TempDir(), "out.o")
+	args := append([]string{"-target", "bpf", "-g", "-O2", "-I/usr/include/x86_64-linux-gnu", "-c", "../optimizer/elf/testdata/sample.c", "-o", out}, flags...)
+	for _, clang := range []string{"clang-19", "clang"} {
+		if path, err := exec.LookPath(clang); err == nil {
+			if b, err := exec.Command(path, args...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, b)
+			}
+			raw, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
+	}
+	t.Skip("clang is missing")
+	return nil
+}
+
+// prepend puts an instruction before the first of each function that is named.
+func prepend(t *testing.T, raw []byte, in isa.Insn, only string) []byte {
+	o, err := elf.Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repl := map[int]*prog.Func{}
+	for i, f := range o.Functions() {
+		if only != "" && f.Name != only {
+			continue
+		}
+		g := f.Clone()
+		if err := g.Splice(0, 0, []prog.Insn{prog.New(in)}); err != nil {
+			t.Fatal(err)
+		}
+		repl[i] = g
+	}
+	out, err := o.Encode(repl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A rewritten object loads where its input does: every instruction is moved.
+func TestMovedObjectLoads(t *testing.T) {
+	k := newKernel(t)
+	for _, cpu := range []string{"v1", "v2", "v3", "v4"} {
+		raw := compileSample(t, "-mcpu="+cpu)
+		out := prepend(t, raw, isa.Insn{Op: isa.ALU(isa.FnMov, 64, true), Dst: isa.R0, Imm: 7}, "")
+		for _, p := range []string{"first", "second"} {
+			a, err := k.Load(context.Background(), raw, p)
+			if err != nil || !a.Accepted {
+				t.Fatalf("%s %s: input: %+v %v", cpu, p, a, err)
+			}
+			b, err := k.Load(context.Background(), out, p)
+			if err != nil || !b.Accepted {
+				t.Fatalf("%s %s: output: %+v %v", cpu, p, b, err)
+			}
+			if b.XlatedBytes <= a.XlatedBytes || a.JitedBytes == 0 || a.VerifiedInsns == 0 {
+				t.Errorf("%s %s: sizes %+v and %+v", cpu, p, a, b)
+			}
+		}
+	}
+}
+
+func TestRefusalNamesTheReason(t *testing.T) {
+	k := newKernel(t)
+	raw := compileSample(t, "-mcpu=v2")
+	out := prepend(t, raw, isa.Insn{Op: isa.ALU(isa.FnMov, 64, false), Dst: isa.R0, Src: isa.R9}, "first")
+	r, err := k.Load(context.Background(), out, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Accepted || !strings.Contains(r.Reason, "R9 !read_ok") || r.Slot != 0 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	k := newKernel(b)
+	raw := compileSample(b, "-mcpu=v2")
+	for b.Loop() {
+		if r, err := k.Load(context.Background(), raw, "first"); err != nil || !r.Accepted {
+			b.Fatal(r, err)
+		}
+	}
+}

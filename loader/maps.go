@@ -1,0 +1,157 @@
+package loader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// Loaded is a program in the kernel with maps of its own.
+type Loaded struct {
+	name string
+	coll *ebpf.Collection
+	spec *ebpf.CollectionSpec
+}
+
+// Open loads a program of an object with fresh maps. The caller closes it.
+func Open(object []byte, program string) (*Loaded, error) {
+	spec, err := parse(object, program)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := newCollection(spec, ebpf.CollectionOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("program %s: %w", program, err)
+	}
+	return &Loaded{name: program, coll: coll, spec: spec}, nil
+}
+
+// Close unloads the program and frees its maps.
+func (l *Loaded) Close() error { l.coll.Close(); return nil }
+
+// Name is the program's name.
+func (l *Loaded) Name() string { return l.name }
+
+// FD is the program's file descriptor, valid until Close.
+func (l *Loaded) FD() int { return l.coll.Programs[l.name].FD() }
+
+// Type is the program's type as the kernel numbers it (enum bpf_prog_type).
+func (l *Loaded) Type() uint32 { return uint32(l.coll.Programs[l.name].Type()) }
+
+// Tag is the kernel's hash of the program's instructions.
+func (l *Loaded) Tag() string {
+	if info, err := l.coll.Programs[l.name].Info(); err == nil {
+		return info.Tag
+	}
+	return ""
+}
+
+// Entry is one element of a map, with one value per possible CPU laid end to
+// end for per-CPU maps.
+type Entry struct{ Key, Value []byte }
+
+// Map is a map of a loaded program.
+type Map struct {
+	Name string
+	m    *ebpf.Map
+}
+
+// Maps lists the program's maps by name.
+func (l *Loaded) Maps() []Map {
+	var out []Map
+	for name, m := range l.coll.Maps {
+		out = append(out, Map{name, m})
+	}
+	slices.SortFunc(out, func(a, b Map) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	return out
+}
+
+// Map finds a map by name.
+func (l *Loaded) Map(name string) (Map, bool) {
+	m := l.coll.Maps[name]
+	return Map{name, m}, m != nil
+}
+
+// FD is the map's file descriptor.
+func (m Map) FD() int { return m.m.FD() }
+
+// Type is the map's type as the kernel numbers it.
+func (m Map) Type() uint32 { return uint32(m.m.Type()) }
+
+// KeySize and ValueSize are in bytes.
+func (m Map) KeySize() int { return int(m.m.KeySize()) }
+
+// ValueSize: see KeySize.
+func (m Map) ValueSize() int { return int(m.m.ValueSize()) }
+
+// PerCPU reports whether each CPU has a value of its own.
+func (m Map) PerCPU() bool {
+	switch m.m.Type() {
+	case ebpf.PerCPUArray, ebpf.PerCPUHash, ebpf.LRUCPUHash:
+		return true
+	}
+	return false
+}
+
+// readable: the map's elements can be listed from user space.
+func (m Map) readable() bool {
+	switch m.m.Type() {
+	case ebpf.RingBuf, ebpf.UserRingbuf, ebpf.PerfEventArray, ebpf.ProgramArray, ebpf.Queue, ebpf.Stack, ebpf.XSKMap, ebpf.SockMap,
+		ebpf.SockHash, ebpf.CGroupArray, ebpf.ArrayOfMaps, ebpf.HashOfMaps, ebpf.StructOpsMap, ebpf.StackTrace:
+		return false
+	}
+	return true
+}
+
+// Dump lists the elements sorted by key; maps that cannot be listed are empty.
+func (m Map) Dump() ([]Entry, error) {
+	if !m.readable() {
+		return nil, nil
+	}
+	var out []Entry
+	it := m.m.Iterate()
+	var key []byte
+	if m.PerCPU() {
+		var values [][]byte
+		for it.Next(&key, &values) {
+			out = append(out, Entry{bytes.Clone(key), slices.Concat(values...)})
+		}
+	} else {
+		var value []byte
+		for it.Next(&key, &value) {
+			out = append(out, Entry{bytes.Clone(key), bytes.Clone(value)})
+		}
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("map %s: %w", m.Name, err)
+	}
+	slices.SortFunc(out, func(a, b Entry) int { return bytes.Compare(a.Key, b.Key) })
+	return out, nil
+}
+
+// Set writes one element. A per-CPU map gets the value on every CPU.
+func (m Map) Set(key, value []byte) error {
+	if m.PerCPU() {
+		n, err := ebpf.PossibleCPU()
+		if err != nil {
+			return err
+		}
+		all := make([][]byte, n)
+		for i := range all {
+			all[i] = value
+		}
+		return m.m.Put(key, all)
+	}
+	return m.m.Put(key, value)
+}
+
+// Delete removes one element; one that is not there is no error.
+func (m Map) Delete(key []byte) error {
+	if err := m.m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	return nil
+}
