@@ -1,0 +1,93 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/superbpf/superbpf/loader"
+	"golang.org/x/sys/unix"
+)
+
+// ErrClosed is returned by a namespace after Close.
+var ErrClosed = errors.New("testbed: the namespace is closed")
+
+// Namespace is a private network namespace with one thread in it, pinned to a
+// CPU. It has no name and no mount: when its thread ends, by Close or with the
+// process, the kernel frees it with every interface, route and program in it.
+type Namespace struct {
+	// CPU is the one that the thread is pinned to.
+	CPU int
+
+	work chan func()
+	done chan struct{}
+	once sync.Once
+}
+
+// NewNamespace makes a namespace whose loopback is up.
+func NewNamespace() (*Namespace, error) {
+	n := &Namespace{work: make(chan func()), done: make(chan struct{})}
+	ready := make(chan error)
+	go n.run(ready)
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("testbed: %w", err)
+	}
+	return n, nil
+}
+
+func (n *Namespace) run(ready chan<- error) {
+	// The thread is never unlocked: Go then ends it together with the
+	// goroutine instead of giving it, with its namespace, to other work.
+	runtime.LockOSThread()
+	defer close(n.done)
+	err := unix.Unshare(unix.CLONE_NEWNET)
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("a network namespace needs root: %w", err)
+	}
+	if err == nil {
+		// The undo function is left uncalled: the thread ends pinned.
+		n.CPU, _, err = loader.PinThread()
+	}
+	if err == nil {
+		err = loopbackUp()
+	}
+	ready <- err
+	if err != nil {
+		return
+	}
+	for f := range n.work {
+		f()
+	}
+}
+
+// Do runs f on the namespace's thread and returns its error. Calls from several
+// goroutines run one after another; f must not call Do.
+func (n *Namespace) Do(f func() error) (err error) {
+	defer func() {
+		if recover() != nil { // the channel was closed
+			err = ErrClosed
+		}
+	}()
+	finished := make(chan error, 1)
+	n.work <- func() {
+		defer func() {
+			if r := recover(); r != nil {
+				finished <- fmt.Errorf("testbed: panic in the namespace's thread: %v", r)
+			}
+		}()
+		finished <- f()
+	}
+	return <-finished
+}
+
+// Close ends the thread and so the namespace. It waits for a running Do.
+func (n *Namespace) Close() error {
+	if n == nil {
+		return nil
+	}
+	n.once.Do(func() { close(n.work) })
+	<-n.done
+	return nil
+}
