@@ -20,6 +20,7 @@ const (
 	cmdProgTestRun    = 10
 	cmdProgFDByID     = 13
 	cmdObjInfoByFD    = 15
+	cmdMapLookupBatch = 24
 	cmdEnableStats    = 32
 	maxSyscallRetries = 64
 )

@@ -1,0 +1,14 @@
+// Package measure decides by experiment: how long a BPF program takes, whether
+// one is faster than another, and whether two behave alike.
+//
+// Latency times BPF_PROG_TEST_RUN by paired sampling; Differ runs two programs
+// on the same packets and compares all that they do; Compare does both. Sweep
+// and its relatives send packets over a testbed. Results are Records: immutable
+// JSON lines with every raw sample, from which all tables are generated.
+//
+// Invariant: a Verdict other than Void rests on a control, the same program
+// measured as if it were a rival, that came out equal in the same session.
+//
+// The package knows programs by file descriptor (Instance); who loads them, and
+// from what, is the caller's business.
+package measure

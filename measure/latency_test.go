@@ -1,0 +1,135 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/loader/kerneltest"
+)
+
+// subject makes a program from instructions, without maps.
+func subject(name string, progType uint32, insns ...kerneltest.Insn) Subject {
+	return Subject{Name: name, Hash: name, Load: func() (*Instance, error) {
+		p, err := loader.LoadRaw(progType, kerneltest.Insns(insns...), loader.RawOptions{Name: name})
+		if err != nil {
+			return nil, err
+		}
+		return &Instance{FD: p.FD(), Close: p.Close}, nil
+	}}
+}
+
+// multiplications makes a program that takes about 1 ns for each.
+func multiplications(name string, progType uint32, n int) Subject {
+	insns := []kerneltest.Insn{kerneltest.Mov(0, 3)}
+	for range n {
+		insns = append(insns, kerneltest.Mul(0, 7))
+	}
+	return subject(name, progType, append(insns, kerneltest.Mov(0, 2), kerneltest.Exit)...)
+}
+
+var somePacket = []Input{{Name: "zeros", Data: make([]byte, 64)}}
+
+func TestLatencyRanksPrograms(t *testing.T) {
+	kerneltest.Require(t)
+	for _, progType := range []uint32{kerneltest.XDP, kerneltest.SchedCLS} {
+		base := multiplications("base", progType, 100)
+		o := Quick(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
+		r, err := Latency(context.Background(), base, []Subject{
+			multiplications("twice", progType, 200),
+			multiplications("half", progType, 50),
+		}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: floor %.2f, control %+v, rivals %+v", r.Type, r.Floor, r.Control, r.Rivals)
+		if r.Reason != "" {
+			t.Logf("void: %s", r.Reason) // a noisy machine is not an error
+			continue
+		}
+		if r.Rivals[0].Verdict != Slower || r.Rivals[1].Verdict != Faster {
+			t.Errorf("verdicts %v, %v", r.Rivals[0].Verdict, r.Rivals[1].Verdict)
+		}
+		if r.Fresh[0] {
+			t.Error("a program that leaves the packet alone is not seen as steady")
+		}
+	}
+}
+
+// A copy of the base is never called faster or slower in a valid session.
+func TestLatencyOfEqualPrograms(t *testing.T) {
+	kerneltest.Require(t)
+	base := multiplications("base", kerneltest.XDP, 40)
+	r, err := Latency(context.Background(), base, []Subject{multiplications("copy", kerneltest.XDP, 40)},
+		Quick(LatencyOptions{Inputs: somePacket, Seed: 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("control %+v, copy %+v", r.Control, r.Rivals[0])
+	if r.Reason != "" {
+		t.Skipf("void: %s", r.Reason)
+	}
+	if d := r.Rivals[0]; d.Verdict != NoDifference && d.Percent() > 5 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A program whose packet changes with every run gets a new one each time.
+func TestLatencyOfDriftingProgram(t *testing.T) {
+	kerneltest.Require(t)
+	// bpf_xdp_adjust_head(ctx, -8); return the result plus 2.
+	drift := subject("drift", kerneltest.XDP, kerneltest.Mov(2, -8), kerneltest.Call(44), kerneltest.Add(0, 2), kerneltest.Exit)
+	r, err := Latency(context.Background(), drift, []Subject{drift}, Quick(LatencyOptions{Inputs: somePacket, Seed: 3}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("floor %v, %+v, %v", r.Floor, r.Rivals, r.Reason)
+	if !r.Fresh[0] {
+		t.Error("the drift went unnoticed")
+	}
+}
+
+func TestTracepointIsNotMeasurable(t *testing.T) {
+	kerneltest.Require(t)
+	p := subject("tracepoint", 5, kerneltest.Mov(0, 0), kerneltest.Exit)
+	_, err := Latency(context.Background(), p, nil, LatencyOptions{Inputs: []Input{{Ctx: make([]byte, 64)}}})
+	if !errors.Is(err, ErrNotMeasurable) {
+		t.Errorf("got %v, want ErrNotMeasurable", err)
+	}
+}
+
+// Loads scatter by several percent, epochs by more; equal programs must come
+// out equal and a real difference must be found.
+func TestCompareSimulated(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	draw := func(mean float64) loads {
+		var l loads
+		for range 6 {
+			var e []float64
+			for range 5 {
+				e = append(e, mean*(1+0.02*rng.NormFloat64()))
+			}
+			l = append(l, e)
+		}
+		return l
+	}
+	wrong, found := 0, 0
+	const trials = 60
+	for i := range trials {
+		a := draw(100)
+		if DefaultThresholds.decide(compare("equal", a, draw(100), uint64(i))) != NoDifference {
+			wrong++
+		}
+		if DefaultThresholds.decide(compare("faster", a, draw(96), uint64(i))) == Faster {
+			found++
+		}
+	}
+	if wrong > 3 {
+		t.Errorf("%d of %d equal programs called different", wrong, trials)
+	}
+	if found < trials*9/10 {
+		t.Errorf("%d of %d differences of 4 %% found", found, trials)
+	}
+}
