@@ -76,9 +76,9 @@ type progKind struct {
 	packet bool
 	// ctxSize is the size of the context that comes back, 0 for none.
 	ctxSize int
-	// ctxIn: the kernel wants a context from us to give one back.
+	// xdpCtx: the kernel wants a context from us to give one back.
 	xdpCtx bool
-	// emptyType and attachType load the empty program.
+	// attachType loads the empty program.
 	attachType uint32
 }
 
