@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -83,7 +82,7 @@ func (w *work) key(t Transform, c Change) string {
 // changed.
 func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 	changed := false
-	for range 64 {
+	for range 400 {
 		if ctx.Err() != nil {
 			return changed, nil
 		}
@@ -99,54 +98,51 @@ func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 	return changed, nil
 }
 
-// once runs t over the function as it is. Sites refused before are left out.
-// again says that another run may find more.
+// maxAttempts bounds the candidates of one transform that are judged in one
+// run over a function.
+const maxAttempts = 300
+
+// once looks for a set of t's sites that the judges accept. Sites refused
+// before are left out; of a refused set the first half is tried alone, down to
+// a single guilty site. again says that another run may find more.
 func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error) {
-	all, changes := t.Run(ctx, w.cur, func(int) bool { return true })
-	if all == nil || len(changes) == 0 {
-		return false, false, nil
-	}
-	keys := make([]string, len(changes))
-	var sites []int
-	for k, c := range changes {
-		keys[k] = w.key(t, c)
-		if !w.dropped[keys[k]] {
-			sites = append(sites, k)
-		}
-	}
-	if len(sites) == 0 {
-		return false, false, nil
-	}
-	if len(sites) == len(changes) {
-		switch ok, err := w.try(ctx, t, all, changes); {
-		case err != nil:
-			return false, false, err
-		case ok:
-			return true, true, nil
-		case len(sites) == 1:
-			w.dropped[keys[0]] = true
+	skip := map[int]bool{}
+	limit := -1 // the number of sites to allow, -1 for all
+	for range maxAttempts {
+		if ctx.Err() != nil {
 			return false, false, nil
 		}
-		sites = sites[:len(sites)/2]
-	}
-	// Halve until a set is accepted or a single guilty site remains.
-	for len(sites) > 0 && ctx.Err() == nil {
-		set := sites
-		got, applied := t.Run(ctx, w.cur, func(s int) bool { _, in := slices.BinarySearch(set, s); return in })
-		if got != nil && len(applied) > 0 {
-			ok, err := w.try(ctx, t, got, applied)
-			if err != nil {
-				return false, false, err
+		var sites []int
+		cand, changes := t.Run(ctx, w.cur, func(s int) bool {
+			if skip[s] || limit >= 0 && len(sites) >= limit {
+				return false
 			}
-			if ok {
-				return true, true, nil
+			sites = append(sites, s)
+			return true
+		})
+		if cand == nil || len(changes) == 0 || len(changes) != len(sites) {
+			return false, false, nil
+		}
+		old := false
+		for i, c := range changes {
+			if w.dropped[w.key(t, c)] {
+				skip[sites[i]] = true
+				old = true
 			}
 		}
-		if len(sites) == 1 {
-			w.dropped[keys[sites[0]]] = true
-			return false, true, nil
+		if old {
+			continue
 		}
-		sites = sites[:len(sites)/2]
+		if ok, err = w.try(ctx, t, cand, changes); err != nil || ok {
+			return ok, ok, err
+		}
+		if len(sites) > 1 {
+			limit = (len(sites) + 1) / 2
+			continue
+		}
+		w.dropped[w.key(t, changes[0])] = true
+		skip[sites[0]] = true
+		limit = -1
 	}
 	return false, false, nil
 }

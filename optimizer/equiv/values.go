@@ -1,0 +1,129 @@
+package equiv
+
+import (
+	"context"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/smt"
+	"github.com/superbpf/superbpf/optimizer/symex"
+)
+
+// Values is what is known of a function at each program point: a term for
+// every register and stack byte. Equal terms are equal values, across blocks
+// and loops, by the same reasoning as a proof.
+type Values struct {
+	C *smt.Ctx
+	E *symex.Engine
+	// Before is the state before each instruction, nil where control cannot
+	// come. Path holds the branch conditions known to be true.
+	Before []*symex.State
+	// Cond is the condition of each conditional jump that was reached.
+	Cond []smt.Term
+	// Age orders definitions along the way to an instruction: for each
+	// register, how recently it was written (larger is later).
+	Age [][isa.NumRegs]int
+}
+
+// Values analyses f.
+func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
+	if v.c.Len() > maxTerms {
+		if err := v.reset(); err != nil {
+			return nil, err
+		}
+	}
+	s := newSim(ctx, v, f, f, false)
+	if err := s.run(); err != nil {
+		return nil, err
+	}
+	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns))}
+	s.e.Align, s.e.OnToken = nil, nil
+	for _, k := range s.order {
+		if k.bp != k.bq {
+			continue
+		}
+		st, _ := s.enter(k)
+		if err := s.record(out, k.bp, st, [isa.NumRegs]int{}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// record walks the tree of blocks below a cut.
+func (s *sim) record(out *Values, block int, st *symex.State, age [isa.NumRegs]int) error {
+	b := &s.p.g.Blocks[block]
+	var cond smt.Term
+	for k := b.From; k < b.To; k++ {
+		in := &s.p.f.Insns[k]
+		out.Before[k] = st.Clone()
+		out.Age[k] = age
+		var err error
+		if cond, err = s.e.Step(st, in); err != nil {
+			return err
+		}
+		for r := isa.R0; r < isa.FP; r++ {
+			if in.Def().Has(r) {
+				age[r] = k + 1
+			}
+		}
+		out.Cond[k] = cond
+	}
+	last := &s.p.f.Insns[b.To-1]
+	next := func(at int, st *symex.State) error {
+		t := s.p.g.BlockOf[at]
+		if s.p.stop[t] {
+			return nil
+		}
+		return s.record(out, t, st, age)
+	}
+	switch {
+	case last.Row().Kind == isa.KindExit:
+		return nil
+	case cond == 0 && last.Target >= 0:
+		return next(last.Target, st)
+	case cond == 0:
+		return next(b.To, st)
+	}
+	d := s.decide(cond, st.Path)
+	if d != no {
+		t := st.Clone()
+		t.Path = append(t.Path, cond)
+		if err := next(last.Target, t); err != nil {
+			return err
+		}
+	}
+	if d != yes {
+		st.Path = append(st.Path, s.c.Not(cond))
+		return next(b.To, st)
+	}
+	return nil
+}
+
+// Decided tells whether the conditional jump at k always goes one way.
+func (v *Values) Decided(k int) (taken, known bool) {
+	c, st := v.Cond[k], v.Before[k]
+	if c == 0 || st == nil {
+		return false, false
+	}
+	if x, ok := v.C.IsConst(c); ok {
+		return x == 1, true
+	}
+	not := v.C.Not(c)
+	for _, f := range st.Path {
+		if f == c {
+			return true, true
+		}
+		if f == not {
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// After executes instruction in on a copy of the state before k.
+func (v *Values) After(k int, in *prog.Insn) (*symex.State, error) {
+	st := v.Before[k].Clone()
+	_, err := v.E.Step(st, in)
+	return st, err
+}

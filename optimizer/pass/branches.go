@@ -1,0 +1,192 @@
+package pass
+
+import (
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// foldBranches replaces conditional jumps that always go one way.
+func foldBranches(r *run) {
+	for k := range r.f.Insns {
+		in := &r.f.Insns[k]
+		if in.Row().Kind != isa.KindCondJump || in.Frozen() {
+			continue
+		}
+		taken, known := r.vals.Decided(k)
+		if !known || !r.ok(k, "always goes one way: %s", text(in)) {
+			continue
+		}
+		if taken {
+			r.set(k, isa.Insn{Op: isa.Ja})
+			r.g.Insns[k].Target = in.Target
+		} else {
+			r.nop(k)
+		}
+	}
+}
+
+var inverse = map[isa.Fn]isa.Fn{
+	isa.FnJeq: isa.FnJne, isa.FnJne: isa.FnJeq, isa.FnJgt: isa.FnJle, isa.FnJle: isa.FnJgt, isa.FnJge: isa.FnJlt, isa.FnJlt: isa.FnJge,
+	isa.FnJsgt: isa.FnJsle, isa.FnJsle: isa.FnJsgt, isa.FnJsge: isa.FnJslt, isa.FnJslt: isa.FnJsge,
+}
+
+// swapped gives the comparison with its operands exchanged.
+var swapped = map[isa.Fn]isa.Fn{
+	isa.FnJeq: isa.FnJeq, isa.FnJne: isa.FnJne, isa.FnJset: isa.FnJset, isa.FnJgt: isa.FnJlt, isa.FnJlt: isa.FnJgt, isa.FnJge: isa.FnJle,
+	isa.FnJle: isa.FnJge, isa.FnJsgt: isa.FnJslt, isa.FnJslt: isa.FnJsgt, isa.FnJsge: isa.FnJsle, isa.FnJsle: isa.FnJsge,
+}
+
+// jumps shortens the ways that control takes.
+func jumps(r *run) {
+	for k := range r.f.Insns {
+		in := &r.f.Insns[k]
+		if in.Target < 0 || in.Row().Kind == isa.KindMayGoto {
+			continue
+		}
+		// To a jump: go where that goes.
+		t := in.Target
+		for range 16 {
+			x := &r.f.Insns[t]
+			if x.Row().Kind != isa.KindJump || x.Target == t {
+				break
+			}
+			t = x.Target
+		}
+		if t != in.Target && r.ok(k, "goes to a jump: %s", text(in)) {
+			r.g.Insns[k].Target = t
+			continue
+		}
+		if in.Row().Kind == isa.KindJump && r.f.Insns[in.Target].Row().Kind == isa.KindExit && r.ok(k, "goes to an exit") {
+			r.set(k, isa.Insn{Op: isa.Exit})
+			continue
+		}
+		// Around a jump: invert.
+		if in.Row().Kind == isa.KindCondJump && !in.Frozen() && k+2 < len(r.f.Insns) && in.Target == k+2 {
+			next := &r.f.Insns[k+1]
+			inv, ok := inverse[in.Row().Fn]
+			if ok && next.Row().Kind == isa.KindJump && r.lonely(k+1) && r.ok(k, "goes around a jump: %s", text(in)) {
+				op := in.Insn
+				op.Op = isa.CondJump(inv, in.Row().Width, in.Row().Imm)
+				r.set(k, op)
+				r.g.Insns[k].Target = next.Target
+				r.nop(k + 1)
+			}
+		}
+	}
+}
+
+// lonely: no jump goes to instruction k.
+func (r *run) lonely(k int) bool {
+	for i := range r.f.Insns {
+		if r.f.Insns[i].Target == k {
+			return false
+		}
+	}
+	return true
+}
+
+// ending describes where a straight run of code leads: to an exit, or to the
+// start of another block.
+type ending struct {
+	last int // the last instruction that is shared code
+	to   int // the instruction it leads to, -1 for an exit
+	jump int // the jump at its end, -1 if control falls through
+}
+
+// mergeTails lets one of two identical ends of code jump into the other.
+func mergeTails(r *run) {
+	f := r.f
+	groups := map[int][]ending{}
+	var order []int
+	for _, b := range r.cfg.Order {
+		blk := r.cfg.Blocks[b]
+		last := blk.To - 1
+		e := ending{last: last, to: -1, jump: -1}
+		switch k := f.Insns[last].Row().Kind; {
+		case k == isa.KindExit:
+		case k == isa.KindJump:
+			e = ending{last: last - 1, to: f.Insns[last].Target, jump: last}
+		case f.Insns[last].Target < 0:
+			e.to = blk.To
+		default:
+			continue
+		}
+		if groups[e.to] == nil {
+			order = append(order, e.to)
+		}
+		groups[e.to] = append(groups[e.to], e)
+	}
+	used := map[int]bool{}
+	for _, to := range order {
+		es := groups[to]
+		for i := range es {
+			for j := range es {
+				a, b := es[i], es[j] // b will jump into a
+				if i == j || used[a.last] || used[b.last] || b.jump < 0 && b.to >= 0 {
+					continue
+				}
+				n := r.commonTail(a, b)
+				gain := n
+				if b.to < 0 {
+					gain = n - 1 // the jump replaces the exit
+				}
+				if gain < 1 || !r.ok(b.last, "the same %d instructions are at %d", n, a.last-n+1) {
+					continue
+				}
+				used[a.last], used[b.last] = true, true
+				end := b.last
+				if b.jump >= 0 {
+					end = b.jump
+				}
+				for k := b.last - n + 1; k <= end; k++ {
+					r.nop(k)
+				}
+				r.set(end, isa.Insn{Op: isa.Ja})
+				r.g.Insns[end].Target = a.last - n + 1
+			}
+		}
+	}
+}
+
+// commonTail counts the equal instructions at two ends.
+func (r *run) commonTail(a, b ending) int {
+	n := 0
+	fromA, fromB := r.cfg.Blocks[r.cfg.BlockOf[max(a.last, 0)]].From, r.cfg.Blocks[r.cfg.BlockOf[max(b.last, 0)]].From
+	for a.last-n >= fromA && b.last-n >= fromB && a.last-n != b.last-n {
+		x, y := &r.f.Insns[a.last-n], &r.f.Insns[b.last-n]
+		if x.Insn != y.Insn || x.Ref != y.Ref || x.Target >= 0 || x.Ref != nil && x.Ref.Kind == prog.RefCORE {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// hoist moves an instruction that both ways of a branch begin with before it.
+func hoist(r *run) {
+	for k := range r.f.Insns {
+		in := &r.f.Insns[k]
+		if in.Row().Kind != isa.KindCondJump || k+1 >= len(r.f.Insns) || in.Target == k+1 {
+			continue
+		}
+		a, b := &r.f.Insns[k+1], &r.f.Insns[in.Target]
+		if a.Insn != b.Insn || a.Ref != b.Ref || !plain(a) || a.Def()&in.Use() != 0 {
+			continue
+		}
+		t := r.cfg.Blocks[r.cfg.BlockOf[in.Target]]
+		if len(t.Preds) != 1 || t.From != in.Target || !r.lonely(k+1) {
+			continue
+		}
+		if r.ok(k, "both ways begin with %s", text(a)) {
+			first, jump := r.g.Insns[k+1], r.g.Insns[k]
+			r.g.Insns[k], r.g.Insns[k+1] = first, jump
+			r.nop(in.Target)
+			for i := range r.g.Insns {
+				if r.g.Insns[i].Target == k+1 {
+					r.g.Insns[i].Target = k
+				}
+			}
+			return // positions changed: one a run
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package pass
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/superbpf/superbpf/optimizer/equiv"
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// Pass is one kind of rewrite.
+type Pass struct {
+	Name, Doc string
+	run       func(r *run)
+	// values: the pass looks at Values.
+	values bool
+}
+
+// table is the order in which passes run in each round.
+var table = []Pass{
+	{Name: "dead-code", Doc: "remove instructions whose results nobody reads, and unreachable ones", run: deadCode},
+	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
+	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
+	// Values first: it turns recomputation into copies, which the next remove.
+	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
+	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
+	{Name: "operands", Doc: "use older registers, immediates and folded offsets as operands", run: operands, values: true},
+	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
+	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
+	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
+	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
+	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
+	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
+}
+
+// Config is what passes need to know.
+type Config struct {
+	// MCPU is the newest instruction set level to use, 1 to 4.
+	MCPU int
+	// Validator computes values.
+	Validator *equiv.Validator
+	// Disable leaves out passes by name.
+	Disable map[string]bool
+}
+
+// Names lists the passes in order.
+func Names() []string {
+	var out []string
+	for _, p := range table {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// All returns the passes as transforms.
+func All(c Config) []pipeline.Transform {
+	var out []pipeline.Transform
+	for k := range table {
+		if !c.Disable[table[k].Name] {
+			out = append(out, transform{&table[k], &c})
+		}
+	}
+	return out
+}
+
+type transform struct {
+	*Pass
+	c *Config
+}
+
+func (t transform) Name() string { return t.Pass.Name }
+
+func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []pipeline.Change) {
+	r := &run{Config: t.c, f: f, g: f.Clone(), allow: allow}
+	r.cfg = prog.NewCFG(f)
+	r.live = prog.NewLiveness(r.cfg)
+	if t.values {
+		v, err := t.c.Validator.Values(ctx, f)
+		if err != nil {
+			return nil, nil // without values there is nothing to go by
+		}
+		r.vals = v
+	}
+	t.run(r)
+	if len(r.changes) == 0 {
+		return nil, nil
+	}
+	r.g.Compact()
+	Clean(r.g)
+	return r.g, r.changes
+}
+
+// run is one application of a pass to a function. f stays as it is; g has the
+// same numbering until the pass splices, and is what comes out.
+type run struct {
+	*Config
+	f, g    *prog.Func
+	cfg     *prog.CFG
+	live    *prog.Liveness
+	vals    *equiv.Values
+	allow   func(int) bool
+	site    int
+	changes []pipeline.Change
+}
+
+// ok asks whether to rewrite the site at instruction k.
+func (r *run) ok(k int, format string, args ...any) bool {
+	yes := r.allow(r.site)
+	r.site++
+	if yes {
+		r.changes = append(r.changes, pipeline.Change{At: k, Text: fmt.Sprintf(format, args...)})
+	}
+	return yes
+}
+
+// nop deletes instruction k of g.
+func (r *run) nop(k int) { r.g.Insns[k] = prog.New(isa.Insn{Op: isa.Nop}) }
+
+// set replaces instruction k of g, which keeps its origin.
+func (r *run) set(k int, in isa.Insn) {
+	n := prog.New(in)
+	n.Origin = r.g.Insns[k].Origin
+	r.g.Insns[k] = n
+}
+
+// text renders an instruction for a change's description.
+func text(in *prog.Insn) string {
+	s := isa.Format(in.Insn, "")
+	if in.Ref != nil {
+		s += " (" + in.Ref.Name + ")"
+	}
+	return s
+}
+
+// plain: an instruction that only computes a register (no memory written, no
+// call), and may be altered.
+func plain(in *prog.Insn) bool {
+	switch in.Row().Kind {
+	case isa.KindALU, isa.KindLoad, isa.KindLoadImm:
+		return !in.Frozen()
+	}
+	return false
+}
+
+func movReg(d, s isa.Reg) isa.Insn {
+	return isa.Insn{Op: isa.ALU(isa.FnMov, 64, false), Dst: d, Src: s}
+}
+
+// movConst is the one-slot move of a 64-bit constant, if there is one.
+func (r *run) movConst(d isa.Reg, v uint64) (isa.Insn, bool) {
+	if int64(int32(v)) == int64(v) {
+		return isa.Insn{Op: isa.ALU(isa.FnMov, 64, true), Dst: d, Imm: int64(v)}, true
+	}
+	if v>>32 == 0 && r.MCPU >= 3 {
+		return isa.Insn{Op: isa.ALU(isa.FnMov, 32, true), Dst: d, Imm: int64(int32(v))}, true
+	}
+	return isa.Insn{}, false
+}
