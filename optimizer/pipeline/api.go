@@ -31,10 +31,9 @@ type GateResult struct {
 	Accepted bool
 	// Reason is one line; Log the verifier's log, if any.
 	Reason, Log string
-	// FailFunc and FailInsn locate the refused instruction; FailInsn is -1
-	// when the log names none.
-	FailFunc string
-	FailInsn int
+	// FailSlot is the refused instruction in slots from the start of the
+	// program with its subprograms behind it, -1 when the log names none.
+	FailSlot int
 	// Bytes after the verifier's rewriting and after the JIT; instructions
 	// that the verifier processed.
 	XlatedBytes, JitedBytes, VerifiedInsns int

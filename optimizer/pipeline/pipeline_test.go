@@ -56,9 +56,9 @@ func (needs) Name() string { return "test" }
 
 func (n needs) Load(_ context.Context, object []byte, _ string) (GateResult, error) {
 	if !bytes.Contains(object, []byte(n.text)) {
-		return GateResult{Reason: "missing " + n.text, FailInsn: -1}, nil
+		return GateResult{Reason: "missing " + n.text}, nil
 	}
-	return GateResult{Accepted: true, FailInsn: -1}, nil
+	return GateResult{Accepted: true}, nil
 }
 
 type listingObject struct{ fs []*prog.Func }

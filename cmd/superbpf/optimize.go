@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+)
+
+// settings are the options that every command that optimizes shares.
+type settings struct {
+	objective string
+	level     int
+	mcpu      int
+	solver    string
+	budget    time.Duration
+	seed      int64
+	costFile  string
+	inPlace   bool
+	programs  []string
+	pcap      string
+	disable   []string
+}
+
+func (s *settings) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.objective, "objective", "latency", "what to lower: latency, size or complexity")
+	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes and rules, 2 adds enumeration, 3 adds the Markov chain until the budget ends")
+	f.IntVar(&s.mcpu, "mcpu", 0, "newest instruction set level to use, 1 to 4 (default: what the gate kernels accept)")
+	f.StringVar(&s.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
+	f.DurationVar(&s.budget, "budget", 20*time.Second, "wall-clock ceiling for each function")
+	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")
+	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`")
+	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
+	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
+	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name")
+}
+
+func optimizeCommand() *cobra.Command {
+	var s settings
+	var out string
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "optimize IN.o -o OUT.o",
+		Short: "Write a smaller and faster drop-in object",
+		Long: `Optimizes every program of an object. Each rewrite is proved equivalent and
+accepted by the running kernel's verifier before it is kept. Beside the output
+come OUT.o.report.txt (each rewrite, before and after) and OUT.o.cert.json (the
+chain of proved bodies, which 'superbpf verify' checks again from scratch).
+
+Ctrl-C ends the search; the best result so far is still written.`,
+		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
+  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m`,
+		Args: exactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if out == "" {
+				return fail(exitUsage, "name the output with -o OUT.o")
+			}
+			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose)
+		},
+	}
+	s.flags(c)
+	c.Flags().StringVarP(&out, "output", "o", "", "the object to write")
+	c.Flags().StringSliceVar(&s.programs, "programs", nil, "only these functions")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
+	return c
+}
+
+func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, s *settings, verbose bool) error {
+	if same, err := sameFile(in, out); err != nil {
+		return err
+	} else if same {
+		return fail(exitUsage, "%s is the input: name another output", out)
+	}
+	input, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	opt, err := newOptimization(ctx, in, input, s)
+	if err != nil {
+		return err
+	}
+	defer opt.Close()
+	p := newProgress(stderr)
+	opt.Options.Progress = p.event
+	res, err := pipeline.Optimize(ctx, opt.Object, opt.Options)
+	p.finish()
+	if err != nil {
+		return err
+	}
+	cert, err := pipeline.NewCertificate(input, res, opt.SolverName, opt.GateNames())
+	if err != nil {
+		return err
+	}
+	if err := writeOutputs(out, res, cert); err != nil {
+		return err
+	}
+	if verbose {
+		if err := pipeline.WriteReport(stdout, res); err != nil {
+			return err
+		}
+	}
+	if err := writeTable(stdout, res); err != nil {
+		return err
+	}
+	if res.Stopped {
+		fmt.Fprintln(stderr, "superbpf: interrupted; the best result so far was written to", out)
+	}
+	return nil
+}
+
+// writeOutputs writes the object, its report and its certificate, each
+// atomically and the object last.
+func writeOutputs(out string, res *pipeline.Result, cert *pipeline.Certificate) error {
+	cb, err := json.Marshal(cert)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(out+".cert.json", cb); err != nil {
+		return err
+	}
+	var rep reportBuffer
+	if err := pipeline.WriteReport(&rep, res); err != nil {
+		return err
+	}
+	if err := writeFile(out+".report.txt", rep.Bytes()); err != nil {
+		return err
+	}
+	return writeFile(out, res.Output)
+}
+
+// writeFile replaces path atomically.
+func writeFile(path string, b []byte) error {
+	t, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(t.Name())
+	_, err = t.Write(b)
+	if err == nil {
+		err = t.Chmod(0o644)
+	}
+	if err == nil {
+		err = t.Sync()
+	}
+	if cerr := t.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(t.Name(), path)
+}
+
+func sameFile(a, b string) (bool, error) {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := os.Stat(b)
+	if err != nil {
+		return false, nil // the output need not exist yet
+	}
+	return os.SameFile(x, y), nil
+}
+
+// costModel reads the model asked for, or the default.
+func (s *settings) costModel() (*cost.Model, error) {
+	if s.costFile == "" {
+		return cost.Default(), nil
+	}
+	return cost.Read(s.costFile)
+}

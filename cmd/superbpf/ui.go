@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/olekukonko/tablewriter"
+	"github.com/spf13/cobra"
+
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+)
+
+type reportBuffer = bytes.Buffer
+
+// exactArgs is cobra.ExactArgs with the usage exit code.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fail(exitUsage, "want %d arguments, got %d; usage: %s", n, len(args), c.UseLine())
+		}
+		return nil
+	}
+}
+
+// progress shows what is being done: one line kept up to date on a terminal,
+// otherwise a line every ten seconds and one at the end of each function.
+type progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	tty   bool
+	last  time.Time
+	start time.Time
+	shown bool
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w, start: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		p.tty = isatty.IsTerminal(f.Fd())
+	}
+	return p
+}
+
+func (p *progress) event(e pipeline.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	every := 10 * time.Second
+	if p.tty {
+		every = 100 * time.Millisecond
+	}
+	since := p.last
+	if since.IsZero() {
+		since = p.start
+	}
+	if now.Sub(since) < every && !(e.Done && p.shown) {
+		return
+	}
+	p.last = now
+	line := fmt.Sprintf("%s: %d -> %d slots, %.1f ns, %s, %.0fs", e.Function, e.SlotsStart, e.Slots, e.Nanos, e.Step, now.Sub(p.start).Seconds())
+	if p.tty {
+		fmt.Fprintf(p.w, "\r\033[K%s", line)
+	} else {
+		fmt.Fprintln(p.w, line)
+	}
+	p.shown = true
+}
+
+func (p *progress) finish() {
+	if p.tty && p.shown {
+		fmt.Fprint(p.w, "\r\033[K")
+	}
+}
+
+// writeTable prints one row a program.
+func writeTable(w io.Writer, res *pipeline.Result) error {
+	t := tablewriter.NewWriter(w)
+	t.Header("function", "slots", "", "", "xlated bytes", "", "jited bytes", "", "processed", "", "proved", "kernel")
+	for _, fr := range res.Functions {
+		pct := ""
+		if fr.Before.Slots > 0 {
+			pct = fmt.Sprintf("%+.1f %%", 100*float64(fr.After.Slots-fr.Before.Slots)/float64(fr.Before.Slots))
+		}
+		proved := fmt.Sprintf("%d steps", len(fr.Steps))
+		if len(fr.Steps) == 0 {
+			proved = "unchanged"
+		}
+		if fr.Skipped != "" {
+			proved = fr.Skipped
+		}
+		row := []any{fr.Name, fr.Before.Slots, fr.After.Slots, pct, "", "", "", "", "", "", proved, ""}
+		for _, p := range res.Programs {
+			if !fr.Entry || p.Name != fr.Name {
+				continue
+			}
+			if p.Before.Accepted {
+				copy(row[4:], []any{p.Before.XlatedBytes, p.After.XlatedBytes, p.Before.JitedBytes, p.After.JitedBytes, p.Before.VerifiedInsns, p.After.VerifiedInsns})
+				row[11] = "accepted"
+			} else {
+				row[11] = "refuses the input: " + p.Before.Reason
+			}
+		}
+		if err := t.Append(row...); err != nil {
+			return err
+		}
+	}
+	return t.Render()
+}
