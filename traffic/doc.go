@@ -5,6 +5,6 @@
 // Packets are byte slices that start with the Ethernet header. Invariant: the
 // same profile, file and seed give the same packets, in the same order.
 //
-// A new protocol is one case in build.go and, if fuzzing should know it, one in
+// A new protocol is one case in generate.go and, if fuzzing should know it, one in
 // fuzz.go.
 package traffic

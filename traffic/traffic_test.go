@@ -22,7 +22,8 @@ import (
 // Every profile in testdata builds, to packets that decode as what it says.
 func TestProfiles(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.yaml")
-	if len(files) == 0 {
+	files = append(files, "default.yaml")
+	if len(files) < 2 {
 		t.Fatal("no profiles in testdata")
 	}
 	for _, name := range files {
@@ -35,12 +36,12 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		a, err := Build(p, 1, 500)
+		a, err := Generate(p, 1, 500)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		b, _ := Build(p, 1, 500)
+		b, _ := Generate(p, 1, 500)
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: the same seed gives different packets", name)
 		}
@@ -176,7 +177,7 @@ func FuzzReadPCAP(f *testing.F) {
 // The fuzzer's packets have lengths that the kernel takes, repeat by seed, and
 // come in great variety.
 func TestFuzzer(t *testing.T) {
-	corpus, err := Build(&profile.Profile{Packets: []profile.Packet{{L3: "ipv4", L4: "tcp"}}}, 1, 5)
+	corpus, err := Generate(&profile.Profile{Packets: []profile.Packet{{L3: "ipv4", L4: "tcp"}}}, 1, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,6 +203,32 @@ func TestFuzzer(t *testing.T) {
 	}
 	if len(kinds) < 60 || len(lengths) < 300 || dict < 100 {
 		t.Errorf("%d kinds, %d lengths, the dictionary in %d", len(kinds), len(lengths), dict)
+	}
+}
+
+func TestDefaultIsOfUse(t *testing.T) {
+	a, err := Default(1, 3000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := Default(1, 3000)
+	if !reflect.DeepEqual(a, b) {
+		t.Error("the same seed gives different packets")
+	}
+	vip := 0
+	for _, p := range a {
+		if len(p) < MinPacket || len(p) > MaxPacket {
+			t.Fatalf("%d bytes", len(p))
+		}
+		if len(p) >= 34 && bytes.Equal(p[30:34], []byte{10, 200, 1, 1}) {
+			vip++
+		}
+	}
+	if vip < 500 {
+		t.Errorf("%d packets for the first service", vip)
+	}
+	if c := Contexts(1, 10, 20); len(c) != 10 || len(c[9]) != 20 {
+		t.Error("contexts of the wrong number or size")
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/superbpf/superbpf/traffic/profile"
 )
 
-// Build makes n packets of a profile. The same profile and seed give the same
+// Generate makes n packets of a profile. The same profile and seed give the same
 // packets.
-func Build(p *profile.Profile, seed uint64, n int) ([][]byte, error) {
+func Generate(p *profile.Profile, seed uint64, n int) ([][]byte, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,148 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/superbpf/superbpf/loader"
+)
+
+func isNotMeasurable(err error) bool { return errors.Is(err, ErrNotMeasurable) }
+
+// RaceOptions steer Race.
+type RaceOptions struct {
+	// Inputs are what the programs run on; at most Paths (6) of them are timed,
+	// chosen by Representatives.
+	Inputs []Input
+	Paths  int
+	// Fill sets the initial contents of the maps; nil leaves them as they are.
+	Fill func(*loader.Loaded) error
+	// Latency holds the settings of the final; its Inputs are ignored.
+	Latency LatencyOptions
+	// Finalists is how many reach the final (3).
+	Finalists int
+}
+
+// RaceResult says which object to keep.
+type RaceResult struct {
+	// Best is the index of the object to keep.
+	Best int `json:"best"`
+	// Verdicts and Ratios compare each object with the first: below 1 is faster;
+	// 0 is unknown. Objects that left in a heat have that heat's figures.
+	Verdicts []Verdict `json:"verdicts"`
+	Ratios   []float64 `json:"ratios"`
+	// Final is the last session, nil when there was none.
+	Final *LatencyResult `json:"final"`
+	// Finalists are the objects of Final's rivals.
+	Finalists []int `json:"finalists"`
+}
+
+// Race times candidate objects against the first, which is the original; the
+// others come in the caller's order of preference. Heats with few samples send
+// the slower half home until the finalists are left. Best is the fastest that
+// is proved faster; where none is, the first candidate that is not proved
+// slower, and 0 if all are. A program type that the kernel does not run gives
+// ErrNotMeasurable.
+func Race(ctx context.Context, program string, objects [][]byte, o RaceOptions) (*RaceResult, error) {
+	if len(objects) == 0 {
+		return nil, errors.New("race: no objects")
+	}
+	subjects := make([]Subject, len(objects))
+	for i, obj := range objects {
+		subjects[i] = FromObject(fmt.Sprintf("%s#%d", program, i), obj, program, o.Fill)
+	}
+	return RaceSubjects(ctx, subjects, o)
+}
+
+// RaceSubjects is Race for programs however loaded.
+func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*RaceResult, error) {
+	n := len(subjects)
+	r := &RaceResult{Verdicts: make([]Verdict, n), Ratios: make([]float64, n)}
+	r.Verdicts[0], r.Ratios[0] = NoDifference, 1
+	if n == 1 {
+		return r, nil
+	}
+	if o.Paths <= 0 {
+		o.Paths = 6
+	}
+	if o.Finalists <= 0 {
+		o.Finalists = 3
+	}
+	var err error
+	if o.Latency.Inputs, err = Representatives(ctx, subjects[0], o.Inputs, o.Paths); err != nil {
+		return nil, err
+	}
+	var alive []int
+	for i := 1; i < n; i++ {
+		alive = append(alive, i)
+	}
+	for len(alive) > o.Finalists {
+		if err := r.heat(ctx, subjects, alive, Quick(o.Latency)); err != nil {
+			return nil, err
+		}
+		// Unknown ratios stay in: they have not lost anything.
+		slices.SortStableFunc(alive, func(a, b int) int {
+			switch {
+			case r.Ratios[a] < r.Ratios[b]:
+				return -1
+			case r.Ratios[a] > r.Ratios[b]:
+				return 1
+			}
+			return a - b
+		})
+		alive = alive[:max(o.Finalists, len(alive)/2)]
+		slices.Sort(alive)
+	}
+	if err := r.heat(ctx, subjects, alive, o.Latency); err != nil {
+		return nil, err
+	}
+	r.Finalists = alive
+	r.Best = r.choose(alive)
+	return r, nil
+}
+
+// heatSize bounds the rivals of a session, so that each is loaded several times
+// within the dispatcher's places.
+const heatSize = 6
+
+func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o LatencyOptions) error {
+	for group := range slices.Chunk(who, heatSize) {
+		var rivals []Subject
+		for _, i := range group {
+			rivals = append(rivals, subjects[i])
+		}
+		l, err := Latency(ctx, subjects[0], rivals, o)
+		if err != nil {
+			return err
+		}
+		r.Final = l
+		for k, i := range group {
+			d := l.Rivals[k]
+			r.Verdicts[i], r.Ratios[i] = d.Verdict, 0
+			if l.Reason == "" && d.Base.Mid > 0 {
+				r.Ratios[i] = 1 + d.Change.Mid/d.Base.Mid
+			}
+		}
+	}
+	return nil
+}
+
+func (r *RaceResult) choose(finalists []int) int {
+	best := -1
+	for _, i := range finalists {
+		if r.Verdicts[i] == Faster && (best < 0 || r.Ratios[i] < r.Ratios[best]) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		return best
+	}
+	for _, i := range finalists {
+		if r.Verdicts[i] != Slower {
+			return i
+		}
+	}
+	return 0
+}
