@@ -372,6 +372,19 @@ func (c *Ctx) Extract(a Term, lo, n uint8) Term {
 	if bits := mask(n) << lo; (x.zeros|x.ones)&bits == bits {
 		return c.Const(x.ones>>lo, n)
 	}
+	// Terms share their parts: without the memo, slicing a hash computation
+	// takes exponential time.
+	key := sliceKey{a, lo, n}
+	if t, ok := c.slices[key]; ok {
+		return t
+	}
+	t := c.extract(a, x, lo, n)
+	c.slices[key] = t
+	return t
+}
+
+// extract normalizes a slice that is not constant.
+func (c *Ctx) extract(a Term, x Node, lo, n uint8) Term {
 	switch x.Op {
 	case OpExtract:
 		return c.Extract(x.Args[0], lo+uint8(x.K), n)

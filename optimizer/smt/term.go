@@ -64,11 +64,18 @@ type Ctx struct {
 	nodes []Node
 	table map[string]Term
 	buf   []byte
+	// slices remembers what Extract made.
+	slices map[sliceKey]Term
+}
+
+type sliceKey struct {
+	t     Term
+	lo, n uint8
 }
 
 // NewCtx makes an empty context.
 func NewCtx(o Options) *Ctx {
-	return &Ctx{opt: o, nodes: make([]Node, 1, 1024), table: make(map[string]Term, 1024)}
+	return &Ctx{opt: o, nodes: make([]Node, 1, 1024), table: make(map[string]Term, 1024), slices: map[sliceKey]Term{}}
 }
 
 // Len is the number of terms made so far.
