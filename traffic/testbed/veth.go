@@ -97,18 +97,22 @@ func (n *Namespace) Remove(p *Pair) error {
 // Counters are an interface's totals.
 type Counters struct{ RxPackets, TxPackets, RxDropped, TxDropped uint64 }
 
-// Counters reads an interface's totals.
-func (n *Namespace) Counters(iface string) (Counters, error) {
-	var c Counters
-	err := n.Do(func() error {
-		l, err := netlink.LinkByName(iface)
-		if err != nil {
-			return err
-		}
-		if s := l.Attrs().Statistics; s != nil {
-			c = Counters{s.RxPackets, s.TxPackets, s.RxDropped, s.TxDropped}
-		}
-		return nil
-	})
+// Counters reads the totals of an interface of the namespace.
+func (n *Namespace) Counters(iface string) (c Counters, err error) {
+	err = n.Do(func() error { c, err = ReadCounters(iface); return err })
 	return c, err
+}
+
+// ReadCounters reads the totals of an interface of the calling thread's
+// namespace. A veth end counts what its XDP program saw as received.
+func ReadCounters(iface string) (Counters, error) {
+	l, err := netlink.LinkByName(iface)
+	if err != nil {
+		return Counters{}, fmt.Errorf("testbed: %w", err)
+	}
+	s := l.Attrs().Statistics
+	if s == nil {
+		return Counters{}, fmt.Errorf("testbed: %s has no statistics", iface)
+	}
+	return Counters{s.RxPackets, s.TxPackets, s.RxDropped, s.TxDropped}, nil
 }
