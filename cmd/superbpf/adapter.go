@@ -11,6 +11,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/search"
 )
 
 // optimization is everything that a run of the pipeline needs.
@@ -95,10 +96,45 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 		Transforms: pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Disable: disable}),
 		Only:       map[string]bool{},
 	}
+	if o.Options.Search, err = s.chains(analyst, model, objective, mcpu, disable); err != nil {
+		o.Close()
+		return nil, err
+	}
 	for _, p := range s.programs {
 		o.Options.Only[p] = true
 	}
 	return o, nil
+}
+
+// chains are the Markov chains of an effort level: a short one with K2's
+// setting 3 at -O2, long ones with all its settings at -O3.
+func (s *settings) chains(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool) ([]pipeline.Transform, error) {
+	names, steps, restarts := []string{}, 20_000, 1
+	switch s.level {
+	case 2:
+		names = []string{"3"}
+	case 3:
+		steps, restarts = 300_000, 3
+		for _, p := range search.Published {
+			names = append(names, p.Name)
+		}
+	}
+	if s.chain != "" {
+		names = []string{s.chain}
+	}
+	if disable["chain"] {
+		names = nil
+	}
+	var out []pipeline.Transform
+	for i, n := range names {
+		set, err := search.Setting(n)
+		if err != nil {
+			return nil, fail(exitUsage, "%v", err)
+		}
+		out = append(out, &search.Chain{Settings: set, Validator: v, Model: model, Objective: o, MCPU: mcpu,
+			Seed: uint64(s.seed) + uint64(i), Steps: steps, Restarts: restarts})
+	}
+	return out, nil
 }
 
 func (s *settings) checkPrograms(obj *elf.Object) error {

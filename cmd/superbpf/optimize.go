@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 )
 
@@ -28,12 +30,13 @@ type settings struct {
 	programs  []string
 	pcap      string
 	disable   []string
+	chain     string
 }
 
 func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.objective, "objective", "latency", "what to lower: latency, size or complexity")
-	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes and rules, 2 adds enumeration, 3 adds the Markov chain until the budget ends")
+	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes, 2 adds a short Markov chain, 3 long ones with all of K2's settings")
 	f.IntVar(&s.mcpu, "mcpu", 0, "newest instruction set level to use, 1 to 4 (default: what the gate kernels accept)")
 	f.StringVar(&s.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	f.DurationVar(&s.budget, "budget", 20*time.Second, "wall-clock ceiling for each function")
@@ -41,7 +44,8 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`")
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
-	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name")
+	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: 3 at -O2, all at -O3)")
+	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), "chain"), " "))
 }
 
 func optimizeCommand() *cobra.Command {
