@@ -1,0 +1,22 @@
+// Package benchmarks holds the programs that superbpf is measured on: a folder
+// a program, with its source and a bench.yaml that says what to put into its
+// maps and what to run it on.
+//
+// bench.yaml:
+//
+//	name: xdp_pktcntr            # the folder's name
+//	description: ...
+//	program: count_packets       # the function to optimize and measure
+//	paper: xdp_pktcntr           # row of the K2 paper's tables, if any
+//	context: 24                  # bytes of random context instead of packets
+//	maps:
+//	  - name: control
+//	    entries:
+//	      - {key: "u32:0", value: "u32:1"}
+//
+// Keys and values are fields in memory order, separated by blanks: u8 u16 u32
+// u64 (little-endian numbers), be16 be32 be64 (network order), ip (an IPv4 or
+// IPv6 address), mac, pad (a number of zero bytes), hex.
+//
+// To add a program, add its folder; `superbpf bench run` and the tests find it.
+package benchmarks
