@@ -215,7 +215,12 @@ func (o *Object) decode(fn *function) error {
 		fn.insnAt = append(fn.insnAt, at)
 		abs := fn.off + at
 		if core, ok := o.ext.coreAt(fn.Section, abs); ok {
-			in.Ref = &prog.Ref{Kind: prog.RefCORE, Name: "CO-RE", ID: core}
+			rec, err := o.ext.core(core)
+			if err != nil || len(rec) < 16 {
+				return fmt.Errorf("section %s, offset %#x: CO-RE record too short", fn.Section, abs)
+			}
+			// Type, access and kind: equal records are patched alike.
+			in.Ref = &prog.Ref{Kind: prog.RefCORE, Name: fmt.Sprintf("CO-RE %x", rec[4:16]), ID: core}
 		}
 		if r, ok := rels[abs]; ok {
 			ref, err := o.reference(fn, &in, r, raw)

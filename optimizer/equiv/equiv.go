@@ -120,6 +120,9 @@ func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
 	if prog.SameCode(p, q) {
 		return Result{Verdict: Equal, Reason: "identical code"}
 	}
+	if err := keepsPatched(p, q); err != nil {
+		return Result{Reason: err.Error()}
+	}
 	if v.c.Len() > maxTerms {
 		if err := v.reset(); err != nil {
 			return Result{Reason: err.Error()}
@@ -149,6 +152,26 @@ func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
 		}
 	}
 	return last
+}
+
+// keepsPatched requires that instructions which the loader completes are those
+// of p, registers aside: it knows how to patch these and no others.
+func keepsPatched(p, q *prog.Func) error {
+	for k := range q.Insns {
+		in := &q.Insns[k]
+		if !in.Frozen() {
+			continue
+		}
+		found := false
+		for j := range p.Insns {
+			o := &p.Insns[j]
+			found = found || o.Ref != nil && prog.SameRef(o.Ref, in.Ref) && o.Op == in.Op && o.Off == in.Off && o.Imm == in.Imm
+		}
+		if !found {
+			return giveUp("instruction %d is completed by the loader and was changed", k)
+		}
+	}
+	return nil
 }
 
 // resultWidth is how many bits of R0 the kernel looks at when f returns:

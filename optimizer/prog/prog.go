@@ -48,6 +48,22 @@ type Ref struct {
 	ID int
 }
 
+// Patched reports whether the loader fills in fields of the instruction, so
+// that their values here mean nothing.
+func (i *Insn) Patched() bool {
+	if i.Ref == nil {
+		return false
+	}
+	switch i.Ref.Kind {
+	case RefCORE:
+		return true
+	case RefOpaque, RefKsym, RefKfunc:
+		k := i.Row().Kind // wide immediates and calls are known by their reference
+		return k != isa.KindLoadImm && !i.IsCall()
+	}
+	return false
+}
+
 // Frozen reports whether the instruction's fields must stay as they are
 // because the loader patches them: it may be moved or deleted, not altered.
 func (i *Insn) Frozen() bool {

@@ -14,6 +14,9 @@ func SameRef(a, b *Ref) bool {
 	if a == nil || b == nil || a.Kind != b.Kind || a.Name != b.Name || a.Off != b.Off {
 		return false
 	}
+	if a.Kind == RefOpaque && a.Name == "" {
+		return false // a section's symbol: the name does not say which
+	}
 	if (a.Map == nil) != (b.Map == nil) {
 		return false
 	}

@@ -37,11 +37,14 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 		}
 		args = append(args, v)
 		if kind == isa.ArgMap {
-			m = e.RegionOf(v).Map
+			m = nil
+			if r := e.RegionOf(v); r.Kind == MapPtr {
+				m = r.Map
+			}
 		}
 		size, known := e.accessSize(s, h, kind, i, m)
 		region := e.RegionOf(v)
-		onStack := region.Kind == Stack || region.Kind == Any
+		onStack := region.framed()
 		switch kind {
 		case isa.ArgScalar, isa.ArgSize, isa.ArgCtx, isa.ArgMap, isa.ArgFunc:
 			// A stack address in a scalar argument is only a number, but a
@@ -98,7 +101,7 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	result := c.UF("result", 64, tok)
 	if h.MapValue {
 		e.regions[result] = Region{Kind: MapValue, Map: m}
-		if m == nil || m.Inner != nil {
+		if m == nil || m.Inner != nil || m.Type == prog.MapArrayOfMaps || m.Type == prog.MapHashOfMaps {
 			e.regions[result] = Region{}
 		}
 	}
@@ -186,14 +189,14 @@ func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
 // may read and write all memory that it can reach.
 func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	name := fmt.Sprintf("%s:%d", in.Row().Name, in.Imm)
-	n := 5
+	reads := isa.ArgRegs
 	if in.Ref != nil {
 		name = fmt.Sprintf("%s:%s:%d", in.Row().Name, in.Ref.Name, in.Ref.ID)
 		if in.Ref.Kind == prog.RefFunc {
 			name = in.Row().Name + ":" + in.Ref.Name
 			if e.Callee != nil {
 				if f := e.Callee(in.Ref.Name); f != nil {
-					n = f.NumArgs
+					reads = e.argsOf(f)
 				}
 			}
 		}
@@ -206,14 +209,15 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	}
 	args := []smt.Term{s.Effect, e.Memory(s)}
 	frame := false
-	for r := isa.R1; r < isa.R1+isa.Reg(n); r++ {
+	for r := isa.R1; r <= isa.R5; r++ {
+		if !reads.Has(r) {
+			continue
+		}
 		v := s.Regs[r]
 		if v == 0 {
 			v = e.C.UF("nothing", 64) // the callee cannot read it
 		}
-		if k := e.RegionOf(v).Kind; k == Stack || k == Any {
-			frame = true
-		}
+		frame = frame || e.RegionOf(v).framed()
 		args = append(args, v)
 	}
 	if frame {
@@ -229,4 +233,16 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	}
 	e.clobber(s, result)
 	return nil
+}
+
+// argsOf gives the argument registers that a function may read. Its code says
+// so, not its type: the compiler may have changed a static function's
+// arguments.
+func (e *Engine) argsOf(f *prog.Func) isa.RegSet {
+	if s, ok := e.callees[f]; ok {
+		return s
+	}
+	s := prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
+	e.callees[f] = s
+	return s
 }

@@ -19,7 +19,7 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 	o := &operands{c: e.C, dst: s.Regs[in.Dst], src: s.Regs[in.Src], r0: s.Regs[isa.R0]}
 	o.imm = e.C.Const(uint64(in.Imm), 64)
 	off := e.C.Const(uint64(int64(in.Off)), 64)
-	if in.Ref != nil && in.Ref.Kind == prog.RefCORE {
+	if in.Patched() {
 		o.imm, off = e.patched(in)
 	}
 	address := func(r isa.Reg) (smt.Term, error) {
@@ -40,6 +40,10 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 		if err != nil {
 			return 0, err
 		}
+		if in.Patched() { // the loader may change the width too
+			s.Regs[in.Dst] = e.C.UF("patched-"+row.Name, 64, e.Memory(s), e.stackIfPointer(s, a), a)
+			return 0, nil
+		}
 		v, ptr, err := e.read(s, a, row.Width)
 		if err != nil {
 			return 0, err
@@ -58,6 +62,13 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 		v := isa.Eval[smt.Term](row.Store, o)
 		if o.missing {
 			break
+		}
+		if in.Patched() {
+			if !row.Imm {
+				v = s.Regs[in.Src]
+			}
+			e.storeUnknown(s, a, e.C.UF("patched-"+row.Name, 0, e.Memory(s), e.stackIfPointer(s, a), a, v))
+			return 0, nil
 		}
 		return 0, e.store(s, a, v)
 	case isa.KindAtomic:
@@ -98,10 +109,14 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 // patched gives the operand fields that the loader will fill in: unknown, the
 // same wherever the same record is used.
 func (e *Engine) patched(in *prog.Insn) (imm, off smt.Term) {
-	id, ok := e.refs[in.Ref]
+	var key any = in.Ref
+	if in.Ref.Kind == prog.RefCORE {
+		key = in.Ref.Name
+	}
+	id, ok := e.refs[key]
 	if !ok {
 		id = len(e.refs)
-		e.refs[in.Ref] = id
+		e.refs[key] = id
 	}
 	imm = e.C.SExt(e.C.Var(fmt.Sprintf("patched-imm%d", id), 32), 64)
 	off = e.C.SExt(e.C.Var(fmt.Sprintf("patched-off%d", id), 16), 64)
@@ -190,6 +205,10 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 		}
 		s.Effect = e.token(row.Name, s, args...)
 		o.mem = e.C.UF("old", row.Width, s.Effect)
+		if row.Fetch || row.Fn == isa.FnCmpXchg || row.Fn == isa.FnLoadAcq || row.Fn == isa.FnStoreRel {
+			// It orders accesses: no load of shared memory passes it.
+			e.havoc(s, s.Effect, map[string]bool{"ctx": true, "pkt": true})
+		}
 	}
 	if row.Store != nil {
 		v := isa.Eval[smt.Term](row.Store, o)
@@ -219,8 +238,16 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 
 // stackIfPointer is the frame's contents where t may lead into the frame.
 func (e *Engine) stackIfPointer(s *State, t smt.Term) smt.Term {
-	if k := e.RegionOf(t).Kind; k == Stack || k == Any {
+	if e.RegionOf(t).framed() {
 		return e.stackToken(s)
 	}
 	return e.C.UF("no-frame", 0)
+}
+
+// storeUnknown makes all memory that a store to a may change depend on tok.
+func (e *Engine) storeUnknown(s *State, a, tok smt.Term) {
+	e.havoc(s, tok, nil)
+	if e.RegionOf(a).framed() {
+		e.clobberStack(s, tok)
+	}
 }

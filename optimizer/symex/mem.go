@@ -176,14 +176,21 @@ func (e *Engine) contextPointer(off int64, n int) (Region, bool) {
 // read executes a load instruction's memory access.
 func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, ptr bool, err error) {
 	n := int(width / 8)
-	if r := e.RegionOf(addr); r.Kind == Context {
-		base, off := e.split(addr)
-		if base == e.ctx {
-			if pr, ok := e.contextPointer(off, n); ok {
-				t := e.C.UF(fmt.Sprintf("context-pointer%d", off), 64, e.Freeze(s, "ctx"))
-				e.regions[t] = pr
-				return t, true, nil
-			}
+	base, off := e.split(addr)
+	switch r := e.RegionOf(addr); {
+	case r.Kind == Context && base == e.ctx:
+		if pr, ok := e.contextPointer(off, n); ok {
+			t := e.C.UF(fmt.Sprintf("context-pointer%d", off), 64, e.Freeze(s, "ctx"))
+			e.regions[t] = pr
+			return t, true, nil
+		}
+	case r.Kind == Context && n >= 4:
+		// Which field this is, and so how wide it becomes, is not known.
+		return e.C.UF(fmt.Sprintf("context-field%d", n), 64, e.Freeze(s, "ctx"), addr), true, nil
+	case r.Kind == Scalar && !e.Entry:
+		// A subprogram's argument may be the context.
+		if _, ok := e.contextPointer(off, n); ok {
+			return e.C.UF(fmt.Sprintf("maybe-pointer%d", n), 64, e.Memory(s), addr), true, nil
 		}
 	}
 	v, err = e.load(s, addr, n)

@@ -87,7 +87,7 @@ type Engine struct {
 	Entry bool
 
 	regions map[smt.Term]Region
-	refs    map[*prog.Ref]int
+	refs    map[any]int // by reference, CO-RE records by what they say
 	// Callee gives the functions that calls go to; nil when unknown.
 	Callee func(name string) *prog.Func
 	// Align, if set, is asked whether a new call token equals one that another
@@ -97,12 +97,13 @@ type Engine struct {
 	OnToken func(tok smt.Term)
 
 	fp, ctx smt.Term
+	callees map[*prog.Func]isa.RegSet
 	assume  map[string]bool
 }
 
 // NewEngine makes an engine over c.
 func NewEngine(c *smt.Ctx, t prog.Type, entry bool) *Engine {
-	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[*prog.Ref]int{}, assume: map[string]bool{}}
+	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
 	e.ctx = c.Var("arg1", 64)
@@ -144,7 +145,8 @@ func (e *Engine) SetRegion(t smt.Term, r Region) { e.regions[t] = r }
 func (e *Engine) ClearRegion(t smt.Term) { delete(e.regions, t) }
 
 // RegionOf tells what the address t points into. A sum points where its only
-// pointer does.
+// pointer does. Where a pointer into the frame cannot be ruled out the answer
+// is Any.
 func (e *Engine) RegionOf(t smt.Term) Region {
 	if r, ok := e.regions[t]; ok {
 		return r
@@ -153,24 +155,66 @@ func (e *Engine) RegionOf(t smt.Term) Region {
 	switch n.Op {
 	case smt.OpSum:
 		var found Region
+		many, frame := false, false
 		for i, a := range n.Args {
-			r, ok := e.regions[a]
-			if !ok || r.Kind == Scalar {
+			r := e.RegionOf(a)
+			if r.Kind == Scalar {
 				continue
 			}
-			if found.Kind != Scalar || n.Coef[i] != 1 {
-				return Region{} // pointer arithmetic that is not base plus offset
-			}
+			many = many || found.Kind != Scalar || n.Coef[i] != 1
+			frame = frame || r.framed()
 			found = r
 		}
-		return found
+		switch {
+		case !many:
+			return found
+		case frame: // pointer arithmetic that is not base plus offset
+			return Region{Kind: Any}
+		}
 	case smt.OpIte:
 		a, b := e.RegionOf(n.Args[1]), e.RegionOf(n.Args[2])
-		if a == b {
+		switch {
+		case a == b:
 			return a
+		case a.framed() || b.framed():
+			return Region{Kind: Any}
+		}
+	case smt.OpConcat:
+		if n.Width == 64 && e.mayBeFrame(t) {
+			return Region{Kind: Any}
 		}
 	}
 	return Region{}
+}
+
+// framed: a pointer into the frame is possible.
+func (r Region) framed() bool { return r.Kind == Stack || r.Kind == Any }
+
+// mayBeFrame reports whether a value put together from pieces may be an address
+// of the frame, which was stored there and loaded again. A constant high piece
+// rules that out (an address of the kernel starts with ones, a constant in a
+// program that has them is none), and so does a byte of other memory: the
+// verifier lets no address of a frame out of the frames.
+func (e *Engine) mayBeFrame(t smt.Term) bool {
+	n := e.C.Node(t)
+	if _, ok := e.C.IsConst(n.Args[0]); ok {
+		return false
+	}
+	for {
+		piece := t
+		if n.Op == smt.OpConcat {
+			piece = n.Args[0]
+		}
+		x := e.C.Node(piece)
+		if x.Op == smt.OpUF && (x.Name == "load" || x.Name == "old") {
+			return false
+		}
+		if n.Op != smt.OpConcat {
+			return true
+		}
+		t = n.Args[1]
+		n = e.C.Node(t)
+	}
 }
 
 // split writes an address as base plus constant offset.
