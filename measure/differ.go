@@ -53,6 +53,11 @@ type DifferOptions struct {
 	Progress func(done, total int)
 }
 
+// errNoRuns says that inputs were of no use.
+func errNoRuns(n int) error {
+	return fmt.Errorf("the kernel runs it on none of the %d inputs", n)
+}
+
 // maxUnstable is how many differences that do not come back are masked before
 // the comparison is given up.
 const maxUnstable = 16
@@ -73,6 +78,10 @@ func Differ(ctx context.Context, a, b Subject, o DifferOptions) (*DifferReport, 
 	d := &differ{o: o, a: a, b: b, masks: newMasks(), report: &DifferReport{Returns: map[uint32]int{}}, total: 2 * len(o.Inputs)}
 	err = ns.Do(func() error { return d.run(ctx) })
 	d.report.Masked = append(d.report.Masked, d.masks.list()...)
+	if err == nil && d.report.Runs == 0 {
+		// Agreement on nothing is no agreement.
+		err = fmt.Errorf("%s: %w", a.Name, errNoRuns(len(o.Inputs)))
+	}
 	return d.report, err
 }
 

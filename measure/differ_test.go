@@ -177,6 +177,41 @@ func TestDifferHashMaps(t *testing.T) {
 	}
 }
 
+// A raw tracepoint gets contexts; on inputs that it cannot run on, nothing is
+// proved.
+func TestDifferRawTracepoint(t *testing.T) {
+	kerneltest.Require(t)
+	const rawTracepoint = 17
+	raw := kerneltest.Raw
+	// Returns the low bit of the second argument, or its second bit.
+	bit := func(n int32) Subject {
+		return subject("bit", rawTracepoint, raw(0x79, 0, 1, 8, 0), raw(0x77, 0, 0, 0, n), raw(0x57, 0, 0, 0, 1), kerneltest.Exit)
+	}
+	in, err := InputsFor(bit(0), make([][]byte, 200), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Differ(context.Background(), bit(0), bit(0), DifferOptions{Inputs: in})
+	if err != nil || r.Difference != nil || len(r.Returns) != 2 {
+		t.Errorf("equal: %v, %+v", err, r)
+	}
+	r, err = Differ(context.Background(), bit(0), bit(1), DifferOptions{Inputs: in})
+	if err != nil || r.Difference == nil {
+		t.Errorf("different: %v, %+v", err, r)
+	}
+	if _, err := Differ(context.Background(), bit(0), bit(0), DifferOptions{Inputs: randomInputs(5)}); err == nil {
+		t.Error("no error though nothing ran")
+	}
+	l, err := Latency(context.Background(), bit(0), []Subject{bit(1)}, Quick(LatencyOptions{Inputs: in[:1]}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("floor %.1f, %+v", l.Floor, l.Rivals)
+	if !l.Fresh[0] {
+		t.Error("the type takes no repeat count")
+	}
+}
+
 func BenchmarkDiffer(b *testing.B) {
 	kerneltest.Require(b)
 	in := randomInputs(100_000)

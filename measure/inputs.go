@@ -3,11 +3,13 @@ package measure
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
 
 	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/traffic"
 	"github.com/superbpf/superbpf/traffic/testbed"
 )
 
@@ -28,6 +30,41 @@ func Contexts(ctxs [][]byte) []Input {
 		in[i].Ctx = c
 	}
 	return in
+}
+
+// Sizes in bytes of the contexts of types that get no packet: twelve arguments of
+// a raw tracepoint, and what a syscall program is given here.
+const (
+	rawTracepointCtx = 12 * 8
+	syscallCtx       = 256
+)
+
+// InputsFor makes inputs that suit the program's type: the packets, or as many
+// random contexts for the types that get no packet.
+func InputsFor(s Subject, packets [][]byte, seed uint64) ([]Input, error) {
+	ns, err := testbed.NewNamespace()
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	var kind progKind
+	err = ns.Do(func() error {
+		inst, err := s.Load()
+		if err != nil {
+			return err
+		}
+		_, kind, err = kindOf(inst)
+		return errors.Join(err, inst.close())
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	case kind.name == "raw_tracepoint" || kind.name == "raw_tracepoint_writable":
+		return Contexts(traffic.Contexts(seed, len(packets), rawTracepointCtx)), nil
+	case kind.name == "syscall":
+		return Contexts(traffic.Contexts(seed, len(packets), syscallCtx)), nil
+	}
+	return Packets(packets), nil
 }
 
 // probeInputs bounds how many inputs Representatives looks at.
@@ -53,7 +90,7 @@ func Representatives(ctx context.Context, s Subject, inputs []Input, k int) ([]I
 	}
 	sort.SliceStable(paths, func(i, j int) bool { return paths[i].Weight > paths[j].Weight })
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s: the kernel runs it on none of the %d inputs", s.Name, len(inputs))
+		return nil, fmt.Errorf("%s: %w", s.Name, errNoRuns(len(inputs)))
 	}
 	return paths[:min(k, len(paths))], nil
 }
