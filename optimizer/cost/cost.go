@@ -207,6 +207,9 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 			w = weights[k]
 		}
 		row := in.Row()
+		if row.Kind == isa.KindExit {
+			w = 0 // a run leaves once, by whichever exit
+		}
 		e.Nanoseconds += w * m.One(in)
 		if row.Kind == isa.KindAtomic && row.Store != nil && row.Fn != isa.FnStoreRel {
 			e.Locked++
@@ -221,7 +224,7 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 			e.CalleeSaved++
 		}
 	}
-	e.Nanoseconds += float64(e.CalleeSaved) * m.CalleeSaved
+	e.Nanoseconds += m.byOp[isa.Exit] + float64(e.CalleeSaved)*m.CalleeSaved
 	if e.StackBytes > 0 {
 		e.Nanoseconds += m.StackFrame
 	}

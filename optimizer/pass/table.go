@@ -23,6 +23,8 @@ var table = []Pass{
 	{Name: "dead-code", Doc: "remove instructions whose results nobody reads, and unreachable ones", run: deadCode},
 	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
 	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
+	// Results set at the exits free the copies that made room for them.
+	{Name: "exits", Doc: "set constant results where the function returns", run: exits, values: true},
 	// Values first: it turns recomputation into copies, which the next remove.
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},

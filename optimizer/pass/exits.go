@@ -1,0 +1,169 @@
+package pass
+
+import (
+	"slices"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// exitEdge is a way into the moves before an exit on which R0 ends as a
+// constant.
+type exitEdge struct {
+	last  int // the instruction that it leaves from
+	falls bool
+	value isa.Insn // r0 = constant
+}
+
+// exits sets a constant result where the function returns instead of carrying
+// it there in a register: each constant gets a `r0 = K; exit` of its own, and
+// what computed it along the way has no use.
+func exits(r *run) {
+	for x := len(r.f.Insns) - 1; x >= 0; x-- {
+		if r.f.Insns[x].Row().Kind != isa.KindExit || !r.cfg.Reachable(x) {
+			continue
+		}
+		start := r.cfg.Blocks[r.cfg.BlockOf[x]].From
+		if r.onlyMoves(start, x) {
+			r.splitExit(start, x)
+		}
+	}
+}
+
+// onlyMoves: [start,x) only copies registers; a constant R0 is what this pass
+// makes, and stays.
+func (r *run) onlyMoves(start, x int) bool {
+	if x-start > 3 {
+		return false
+	}
+	for k := start; k < x; k++ {
+		row := r.f.Insns[k].Row()
+		if row.Kind != isa.KindALU || row.Fn != isa.FnMov || row.Imm && r.f.Insns[k].Dst == isa.R0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *run) splitExit(start, x int) {
+	var edges []exitEdge
+	var values []isa.Insn
+	others := 0
+	for _, p := range r.cfg.Blocks[r.cfg.BlockOf[start]].Preds {
+		last := r.cfg.Blocks[p].To - 1
+		if !r.cfg.Reachable(last) {
+			continue
+		}
+		in := &r.f.Insns[last]
+		value, ok := r.resultAlong(last, start, x)
+		if !ok || in.Row().Kind == isa.KindMayGoto {
+			others++
+			continue
+		}
+		edges = append(edges, exitEdge{last, in.Target != start, value})
+		if !slices.Contains(values, value) {
+			values = append(values, value)
+		}
+	}
+	if len(edges) == 0 || others == 0 && len(values) == 1 && x == start && len(edges) == 1 {
+		return
+	}
+	var fall *exitEdge
+	for i := range edges {
+		if edges[i].falls {
+			fall = &edges[i]
+		}
+	}
+	// Instruction numbers of g below start are those of f: exits are handled
+	// from the last to the first.
+	moved := map[int]bool{}
+	for _, v := range values {
+		if fall != nil && fall.value == v {
+			continue
+		}
+		n := 0
+		for _, e := range edges {
+			if e.value == v {
+				n++
+			}
+		}
+		if !r.ok(start, "%s where the function returns, for %d ways to its end", isa.Format(v, ""), n) {
+			continue
+		}
+		at := len(r.g.Insns)
+		r.g.Insns = append(r.g.Insns, r.at(start, v), r.at(x, isa.Insn{Op: isa.Exit}))
+		for _, e := range edges {
+			if e.value == v {
+				r.retarget(e.last, start, at)
+				moved[e.last] = true
+			}
+		}
+	}
+	if fall == nil || !r.ok(start, "%s where the function returns, where it falls into its end", isa.Format(fall.value, "")) {
+		return
+	}
+	stay := map[int]bool{} // jumps that mean the old end, by number in f
+	for _, p := range r.cfg.Blocks[r.cfg.BlockOf[start]].Preds {
+		last := r.cfg.Blocks[p].To - 1
+		stay[last] = !moved[last] && !slices.ContainsFunc(edges, func(e exitEdge) bool { return e.last == last && e.value == fall.value })
+	}
+	if err := r.g.Splice(start, start, []prog.Insn{r.at(start, fall.value), r.at(x, isa.Insn{Op: isa.Exit})}); err != nil {
+		panic("pass: nothing was replaced: " + err.Error())
+	}
+	for last := range stay {
+		k := last
+		if k >= start {
+			k += 2
+		}
+		if stay[last] && r.g.Insns[k].Target == start {
+			r.g.Insns[k].Target = start + 2
+		}
+	}
+}
+
+// at makes an instruction that stands for instruction k of f.
+func (r *run) at(k int, in isa.Insn) prog.Insn {
+	n := prog.New(in)
+	n.Origin = r.f.Insns[k].Origin
+	return n
+}
+
+// retarget lets jump k of f, still in its place in g, go to another place.
+func (r *run) retarget(k, from, to int) {
+	if r.g.Insns[k].Target == from {
+		r.g.Insns[k].Target = to
+	}
+}
+
+// resultAlong gives the move that sets R0 to what it is at exit x for control
+// that comes from instruction last to start, if that is a constant.
+func (r *run) resultAlong(last, start, x int) (isa.Insn, bool) {
+	if r.vals.Before[last] == nil {
+		return isa.Insn{}, false
+	}
+	st := r.vals.Before[last].Clone()
+	for _, k := range append([]int{last}, span(start, x)...) {
+		if r.f.Insns[k].IsJump() {
+			continue
+		}
+		if _, err := r.vals.E.Step(st, &r.f.Insns[k]); err != nil {
+			return isa.Insn{}, false
+		}
+	}
+	if st.Regs[isa.R0] == 0 {
+		return isa.Insn{}, false
+	}
+	v, ok := r.vals.C.IsConst(st.Regs[isa.R0])
+	if !ok {
+		return isa.Insn{}, false
+	}
+	return r.movConst(isa.R0, v)
+}
+
+func span(from, to int) []int {
+	var out []int
+	for k := from; k < to; k++ {
+		out = append(out, k)
+	}
+	return out
+}
