@@ -293,13 +293,28 @@ func pairJoins(p, q *side, pj, qj []int) map[[2]int]bool {
 			if o < 0 {
 				continue
 			}
-			if bp, ok := blockOf[o]; ok && isJoin[bp] {
+			if bp, ok := blockOf[o]; ok && isJoin[bp] && !p.leaves(bp) && !q.leaves(b) {
 				out[[2]int{bp, b}] = true
 			}
 			break
 		}
 	}
 	return out
+}
+
+// leaves reports whether block b does nothing but set registers and exit. To
+// stop there gains nothing, and the other function may exit earlier.
+func (s *side) leaves(b int) bool {
+	blk := s.g.Blocks[b]
+	if s.f.Insns[blk.To-1].Row().Kind != isa.KindExit || blk.To-blk.From > 4 {
+		return false
+	}
+	for k := blk.From; k < blk.To-1; k++ {
+		if s.f.Insns[k].Row().Kind != isa.KindALU {
+			return false
+		}
+	}
+	return true
 }
 
 // slot is a stack location that the proof follows as one value.
