@@ -35,6 +35,8 @@ type RaceResult struct {
 	Ratios   []float64 `json:"ratios"`
 	// Final is the last session, nil when there was none.
 	Final *LatencyResult `json:"final"`
+	// OnFrames: Final is a Throughput session, since the packets drift.
+	OnFrames bool `json:"on_frames,omitempty"`
 	// Finalists are the objects of Final's rivals.
 	Finalists []int `json:"finalists"`
 }
@@ -98,6 +100,14 @@ func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*Race
 	if err := r.heat(ctx, subjects, alive, o.Latency); err != nil {
 		return nil, err
 	}
+	// A packet that each run gets anew drowns small differences in the noise of
+	// a system call. Frames are restored by their generator.
+	if slices.Contains(r.Final.Fresh, true) && r.Final.Type == kinds[xdpType].name {
+		r.OnFrames = true
+		if err := r.heat(ctx, subjects, alive, o.Latency); err != nil {
+			return nil, err
+		}
+	}
 	r.Finalists = alive
 	r.Best = r.choose(alive)
 	return r, nil
@@ -113,7 +123,11 @@ func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o 
 		for _, i := range group {
 			rivals = append(rivals, subjects[i])
 		}
-		l, err := Latency(ctx, subjects[0], rivals, o)
+		session := Latency
+		if r.OnFrames {
+			session = Throughput
+		}
+		l, err := session(ctx, subjects[0], rivals, o)
 		if err != nil {
 			return err
 		}

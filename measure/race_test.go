@@ -29,6 +29,31 @@ func TestRacePicksTheFastest(t *testing.T) {
 	}
 }
 
+// Programs that move the packet's start are raced on frames.
+func TestRaceOfDriftingPrograms(t *testing.T) {
+	kerneltest.Require(t)
+	drift := func(n int) Subject {
+		insns := []kerneltest.Insn{kerneltest.Mov(2, -20), kerneltest.Call(44), kerneltest.Mov(0, 3)}
+		for range n {
+			insns = append(insns, kerneltest.Mul(0, 7))
+		}
+		return subject("drift", kerneltest.XDP, append(insns, kerneltest.Mov(0, 1), kerneltest.Exit)...)
+	}
+	r, err := RaceSubjects(context.Background(), []Subject{drift(200), drift(20)}, RaceOptions{
+		Inputs: randomInputs(100), Paths: 1, Latency: Quick(LatencyOptions{Seed: 1, Retries: 3}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("best %d, ratios %.2f, %+v", r.Best, r.Ratios, r.Final.Rivals)
+	if !r.OnFrames {
+		t.Error("not raced on frames")
+	}
+	if r.Final.Reason == "" && (r.Best != 1 || r.Verdicts[1] != Faster) {
+		t.Errorf("best is %d, verdicts %v", r.Best, r.Verdicts)
+	}
+}
+
 func TestRaceChoice(t *testing.T) {
 	for _, c := range []struct {
 		verdicts []Verdict
