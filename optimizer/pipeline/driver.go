@@ -25,6 +25,8 @@ type FuncResult struct {
 	Took     time.Duration
 	Skipped  string // why the function was left alone, empty if it was not
 	Programs []string
+	// Measured is what measurement said, empty if it was not asked.
+	Measured string
 }
 
 // TransformStats counts what a transform achieved.
@@ -92,21 +94,30 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 		return nil, err
 	}
 	res.Output = out
-	// The search may have been cancelled; the final check may not.
+	return res, Confirm(ctx, res, opt.Gates)
+}
+
+// Confirm loads the programs of a result's output and fills in what the
+// kernels say of them. It works after ctx was cancelled, too: the best so far
+// must be checked as well.
+func Confirm(ctx context.Context, res *Result, gates []Gate) error {
+	d := &driver{opt: Options{Gates: gates}}
+	ctx = context.WithoutCancel(ctx)
 	for k := range res.Programs {
 		p := &res.Programs[k]
 		p.After = p.Before
-		if !p.Before.Accepted || len(d.replaced) == 0 {
+		if !p.Before.Accepted || len(res.Replaced) == 0 {
 			continue
 		}
-		if p.After, err = d.ask(context.WithoutCancel(ctx), out, p.Name); err != nil {
-			return nil, err
+		var err error
+		if p.After, err = d.ask(ctx, res.Output, p.Name); err != nil {
+			return err
 		}
 		if !p.After.Accepted {
-			return nil, fmt.Errorf("%s: the final object is refused although every step was accepted: %s", p.Name, p.After.Reason)
+			return fmt.Errorf("%s: the final object is refused although every step was accepted: %s", p.Name, p.After.Reason)
 		}
 	}
-	return res, nil
+	return nil
 }
 
 // baseline loads the input's programs as they are.

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/measure"
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+	"github.com/superbpf/superbpf/traffic"
+)
+
+// meter lets the pipeline measure candidates in the kernel.
+type meter struct {
+	inputs []measure.Input
+	fill   func(*loader.Loaded) error
+	seed   uint64
+}
+
+func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipeline.Ranking, error) {
+	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Fill: m.fill,
+		Latency: measure.Quick(measure.LatencyOptions{Seed: m.seed})})
+	if err != nil {
+		return pipeline.Ranking{}, err
+	}
+	note := "measured "
+	if r.Best == 0 {
+		note += "slower than the input in every form"
+	} else {
+		note += fmt.Sprintf("%v, %.3f of the input's time", r.Verdicts[r.Best], r.Ratios[r.Best])
+	}
+	return pipeline.Ranking{Best: r.Best, Note: note}, nil
+}
+
+// inputs are the packets to run programs on: those of a capture, or the
+// default mix, each with random ones between them.
+func inputs(pcap string, seed uint64, n int) ([]measure.Input, error) {
+	if pcap == "" {
+		p, err := traffic.DefaultProfile()
+		if err != nil {
+			return nil, err
+		}
+		packets, err := traffic.Mixed(p, seed, n, nil)
+		return measure.Packets(packets), err
+	}
+	own, err := traffic.ReadPCAPFile(pcap, traffic.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if len(own) == 0 {
+		return nil, fmt.Errorf("%s holds no packets", pcap)
+	}
+	return measure.Packets(traffic.Blend(own, seed, n, nil)), nil
+}
