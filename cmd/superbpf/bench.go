@@ -97,11 +97,15 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	for _, b := range suite {
 		if len(want) == 0 || want[b.Name] {
 			picked = append(picked, b)
-			delete(want, b.Name)
 		}
 	}
-	for p := range want {
-		return fail(exitUsage, "the suite has no program %q", p)
+	if len(want) > len(picked) {
+		for _, b := range picked {
+			delete(want, b.Name)
+		}
+		for p := range want {
+			return fail(exitUsage, "the suite has no program %q", p)
+		}
 	}
 	if os.Geteuid() != 0 {
 		return loader.ErrPrivilege

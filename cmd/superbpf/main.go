@@ -68,6 +68,6 @@ verifier accept it, and writes a drop-in object.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fail(exitUsage, "%v; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(optimizeCommand(), verifyCommand(), explainCommand(), benchCommand())
+	root.AddCommand(optimizeCommand(), verifyCommand(), explainCommand(), measureCommand(), benchCommand(), probeCommand())
 	return root
 }

@@ -51,7 +51,7 @@ func (s *settings) flags(c *cobra.Command) {
 func optimizeCommand() *cobra.Command {
 	var s settings
 	var out string
-	var verbose bool
+	var verbose, unmeasured bool
 	c := &cobra.Command{
 		Use:   "optimize IN.o -o OUT.o",
 		Short: "Write a smaller and faster drop-in object",
@@ -68,17 +68,18 @@ Ctrl-C ends the search; the best result so far is still written.`,
 			if out == "" {
 				return fail(exitUsage, "name the output with -o OUT.o")
 			}
-			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose)
+			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose, unmeasured)
 		},
 	}
 	s.flags(c)
 	c.Flags().StringVarP(&out, "output", "o", "", "the object to write")
 	c.Flags().StringSliceVar(&s.programs, "programs", nil, "only these functions")
+	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
 	return c
 }
 
-func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, s *settings, verbose bool) error {
+func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, s *settings, verbose, unmeasured bool) error {
 	if same, err := sameFile(in, out); err != nil {
 		return err
 	} else if same {
@@ -99,6 +100,20 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 	p.finish()
 	if err != nil {
 		return err
+	}
+	if s.objective == "latency" && !unmeasured {
+		in, err := inputs(s.pcap, uint64(s.seed), 2000)
+		if err != nil {
+			return err
+		}
+		// Maps are as the object defines them: a program's owner knows better
+		// what they hold, and measures with 'superbpf measure'.
+		if err := pipeline.Select(ctx, opt.Object, res, meter{in, nil, uint64(s.seed)}); err != nil {
+			return err
+		}
+		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {
+			return err
+		}
 	}
 	cert, err := pipeline.NewCertificate(input, res, opt.SolverName, opt.GateNames())
 	if err != nil {

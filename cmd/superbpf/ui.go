@@ -80,7 +80,7 @@ func (p *progress) finish() {
 // writeTable prints one row a program.
 func writeTable(w io.Writer, res *pipeline.Result) error {
 	t := tablewriter.NewWriter(w)
-	t.Header("function", "slots", "", "", "xlated bytes", "", "jited bytes", "", "processed", "", "proved", "kernel")
+	t.Header("function", "slots", "", "", "xlated bytes", "", "jited bytes", "", "processed", "", "proved", "kernel", "measured")
 	for _, fr := range res.Functions {
 		pct := ""
 		if fr.Before.Slots > 0 {
@@ -93,7 +93,7 @@ func writeTable(w io.Writer, res *pipeline.Result) error {
 		if fr.Skipped != "" {
 			proved = fr.Skipped
 		}
-		row := []any{fr.Name, fr.Before.Slots, fr.After.Slots, pct, "", "", "", "", "", "", proved, ""}
+		row := []any{fr.Name, fr.Before.Slots, fr.After.Slots, pct, "", "", "", "", "", "", proved, "", fr.Measured}
 		for _, p := range res.Programs {
 			if !fr.Entry || p.Name != fr.Name {
 				continue

@@ -89,6 +89,9 @@ func WriteReport(w io.Writer, res *Result) error {
 		fmt.Fprintf(&b, "  slots %d -> %d, estimated %.2f -> %.2f ns, %d steps, %.1fs\n", fr.Before.Slots, fr.After.Slots,
 			fr.Before.Nanoseconds, fr.After.Nanoseconds, len(fr.Steps), fr.Took.Seconds())
 		fmt.Fprintf(&b, "  dropped: %d not proved, %d refused by a kernel, %d not cheaper\n", fr.Refused.Proof, fr.Refused.Kernel, fr.Refused.Cost)
+		if fr.Measured != "" {
+			fmt.Fprintf(&b, "  %s\n", fr.Measured)
+		}
 		cur := fr.Input
 		for n, s := range fr.Steps {
 			fmt.Fprintf(&b, "\n  step %d: %s, slots %d -> %d; proved: %s\n", n+1, s.Transform, s.Before.Slots, s.Cost.Slots, s.Proof.Reason)
