@@ -107,6 +107,8 @@ func mask(w uint8) uint64 {
 func (c *Ctx) intern(n Node) Term {
 	b := append(c.buf[:0], byte(n.Op), n.Width)
 	b = binary.AppendUvarint(b, n.K)
+	// The count keeps arguments, coefficients and name apart.
+	b = binary.AppendUvarint(b, uint64(len(n.Args)))
 	for _, a := range n.Args {
 		b = binary.AppendUvarint(b, uint64(a))
 	}
