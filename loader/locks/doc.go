@@ -1,0 +1,10 @@
+// Package locks holds the interpreter against the kernel: random loadable
+// programs run in both, and every register, stack byte, packet byte and map byte
+// must agree. Agreement among our own parts is not correctness; the kernel is
+// the referee.
+//
+// Program makes a random XDP program over all rows of the instruction table
+// that compute, branch forward, or access stack, packet and map memory. Each
+// disagreement ever found belongs into testdata/bugs as a text file, which the
+// tests run too.
+package locks
