@@ -78,7 +78,7 @@ func wideLoads(r *run) {
 			continue
 		}
 		for _, w := range []uint8{64, 32, 16} {
-			code := r.asLoad(k, t, w)
+			code := r.asLoad(k, in.Dst, t, w, nil)
 			if code != nil && r.ok(k, "%d bytes in one load instead of %s", w/8, text(in)) {
 				edits = append(edits, edit{k, code})
 			}
@@ -106,9 +106,10 @@ func (r *run) splice(from, to int, code []isa.Insn) {
 	}
 }
 
-// asLoad finds a load of w bits that gives t, as it is or swapped.
-func (r *run) asLoad(k int, t smt.Term, w uint8) []isa.Insn {
-	c, e, st := r.vals.C, r.vals.E, r.vals.Before[k]
+// asLoad finds a load of w bits into d, before instruction k, that gives t, as
+// it is or swapped. Loads for which except says so are left out.
+func (r *run) asLoad(k int, d isa.Reg, t smt.Term, w uint8, except func(isa.Insn) bool) []isa.Insn {
+	c := r.vals.C
 	if z, _ := c.Known(t); w < 64 && z>>w != ^uint64(0)>>w {
 		return nil
 	}
@@ -118,34 +119,55 @@ func (r *run) asLoad(k int, t smt.Term, w uint8) []isa.Insn {
 		if swapped {
 			v = c.BSwap(low)
 		}
-		n := c.Node(c.Extract(v, 0, 8))
-		if n.Op != smt.OpUF || n.Name != "load" || len(n.Args) != 2 {
+		ld, ok := r.loadOf(k, d, v, w, except)
+		if !ok {
 			continue
 		}
-		addr := n.Args[1]
-		if e.RegionOf(addr).Kind == symex.Context {
-			continue // the kernel fixes the widths there
+		if swapped {
+			return []isa.Insn{ld, {Op: isa.ALUBits(isa.FnToBE, 64, w), Dst: d}}
 		}
-		for b := isa.R0; b <= isa.FP; b++ {
-			if st.Regs[b] == 0 || e.RegionOf(st.Regs[b]).Kind == symex.Scalar {
-				continue
-			}
-			off, ok := c.IsConst(c.Sub(addr, st.Regs[b]))
-			if !ok || int64(int16(off)) != int64(off) {
-				continue
-			}
-			d := r.f.Insns[k].Dst
-			ld := prog.New(isa.Insn{Op: isa.Load(w, false), Dst: d, Src: b, Off: int16(off)})
-			after, err := r.vals.After(k, &ld)
-			if err != nil || after.Regs[d] != c.ZExt(v, 64) {
-				continue
-			}
-			code := []isa.Insn{ld.Insn}
-			if swapped {
-				code = append(code, isa.Insn{Op: isa.ALUBits(isa.FnToBE, 64, w), Dst: d})
-			}
-			return code
-		}
+		return []isa.Insn{ld}
 	}
 	return nil
+}
+
+// loadOf finds a load of exactly the w bits v.
+func (r *run) loadOf(k int, d isa.Reg, v smt.Term, w uint8, except func(isa.Insn) bool) (isa.Insn, bool) {
+	c, e, st := r.vals.C, r.vals.E, r.vals.Before[k]
+	gives := func(in isa.Insn) bool {
+		if except != nil && except(in) {
+			return false
+		}
+		ld := prog.New(in)
+		after, err := r.vals.After(k, &ld)
+		return err == nil && after.Regs[d] == c.ZExt(v, 64)
+	}
+	low := c.Extract(v, 0, 8)
+	for at := 0; at < isa.StackSize; at += int(w / 8) {
+		in := isa.Insn{Op: isa.Load(w, false), Dst: d, Src: isa.FP, Off: int16(at - isa.StackSize)}
+		if st.Stack[at] == low && gives(in) {
+			return in, true
+		}
+	}
+	n := c.Node(low)
+	if n.Op != smt.OpUF || n.Name != "load" || len(n.Args) != 2 {
+		return isa.Insn{}, false
+	}
+	addr := n.Args[1]
+	if e.RegionOf(addr).Kind == symex.Context {
+		return isa.Insn{}, false // the kernel fixes the widths there
+	}
+	for b := isa.R0; b <= isa.FP; b++ {
+		if st.Regs[b] == 0 || e.RegionOf(st.Regs[b]).Kind == symex.Scalar {
+			continue
+		}
+		off, ok := c.IsConst(c.Sub(addr, st.Regs[b]))
+		if !ok || int64(int16(off)) != int64(off) {
+			continue
+		}
+		if in := (isa.Insn{Op: isa.Load(w, false), Dst: d, Src: b, Off: int16(off)}); gives(in) {
+			return in, true
+		}
+	}
+	return isa.Insn{}, false
 }

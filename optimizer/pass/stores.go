@@ -1,34 +1,42 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
-// maxApart is how many instructions may lie between two stores that are
-// merged.
-const maxApart = 24
+// maxApart is how many instructions may lie between the first and the last of
+// the stores that are merged.
+const maxApart = 32
 
-// mergeStores replaces two stores to neighbouring bytes by one of twice the
-// width, if what they store is a constant, a register's contents, or a wider
-// load.
+// storeRun is a run of stores in one block through pointers that are constant
+// distances apart, with nothing in between that could see them half done.
+type storeRun struct {
+	at    []int             // the stores
+	bytes map[int64]byteRef // by distance from base
+	base  smt.Term
+	kind  symex.RegionKind
+}
+
+// byteRef is one byte that a run leaves in memory.
+type byteRef struct {
+	value smt.Term
+	last  int // the store that wrote it last
+}
+
+// mergeStores replaces stores to neighbouring bytes by one wider store, if what
+// they store together is a constant, in a register, or loaded from
+// neighbouring bytes.
 func mergeStores(r *run) {
 	for _, b := range r.cfg.Order {
 		blk := r.cfg.Blocks[b]
 		for i := blk.From; i < blk.To; i++ {
-			if r.f.Insns[i].Row().Kind != isa.KindStore || r.vals.Before[i] == nil {
-				continue
-			}
-			for j := i + 1; j < min(blk.To, i+maxApart); j++ {
-				in := &r.f.Insns[j]
-				if in.IsCall() || in.Row().Kind == isa.KindAtomic {
-					break
-				}
-				if in.Row().Kind == isa.KindStore && r.mergePair(i, j) {
-					return // positions changed: one a run
-				}
+			if s, ok := r.storesFrom(i, blk.To); ok && r.mergeRun(s) {
+				return // positions changed: one a run
 			}
 		}
 	}
@@ -50,83 +58,223 @@ func (r *run) stored(k int) (smt.Term, bool) {
 	return r.low(st.Regs[in.Src], row.Width), true
 }
 
-func (r *run) mergePair(i, j int) bool {
+// address is where a load or store goes.
+func (r *run) address(k int, base isa.Reg) (smt.Term, bool) {
+	st := r.vals.Before[k]
+	if st == nil || st.Regs[base] == 0 {
+		return 0, false
+	}
 	c := r.vals.C
-	a, b := &r.f.Insns[i], &r.f.Insns[j]
-	w := a.Row().Width
-	if b.Row().Width != w || w == 64 {
-		return false
-	}
-	sa, sb := r.vals.Before[i], r.vals.Before[j]
-	if sa.Regs[a.Dst] == 0 || sb == nil || sb.Regs[b.Dst] == 0 {
-		return false
-	}
-	kind := r.vals.E.RegionOf(sb.Regs[b.Dst]).Kind
-	if kind == symex.Context || kind == symex.Scalar || kind == symex.Any {
-		return false
-	}
-	d, ok := c.IsConst(c.Sub(sb.Regs[b.Dst], sa.Regs[a.Dst]))
-	if !ok {
-		return false
-	}
-	gap := int64(d) + int64(b.Off) - int64(a.Off) // from a's place to b's
-	if gap != int64(w/8) && gap != -int64(w/8) {
-		return false
-	}
-	va, okA := r.stored(i)
-	vb, okB := r.stored(j)
-	if !okA || !okB {
-		return false
-	}
-	lo, hi, off := va, vb, b.Off-int16(w/8)
-	if gap < 0 {
-		lo, hi, off = vb, va, b.Off
-	}
-	if kind == symex.Stack {
-		at, exact, _ := r.stackAt(j, b.Dst, off)
-		if !exact || at%int(w/4) != 0 {
-			return false // the stack wants natural alignment
-		}
-	}
-	code := r.storeOf(j, b.Dst, off, 2*w, c.Concat(hi, lo))
-	if code == nil || !r.ok(j, "one store for two: %s", text(b)) {
-		return false
-	}
-	r.splice(j, j+1, code)
-	r.nop(i)
-	return true
+	return c.Add(st.Regs[base], c.Const(uint64(int64(r.f.Insns[k].Off)), 64)), true
 }
 
-// storeOf finds code at j that stores t of w bits.
-func (r *run) storeOf(j int, base isa.Reg, off int16, w uint8, t smt.Term) []isa.Insn {
-	c, st := r.vals.C, r.vals.Before[j]
+func (r *run) storesFrom(i, end int) (*storeRun, bool) {
+	in := &r.f.Insns[i]
+	if in.Row().Kind != isa.KindStore || in.Frozen() {
+		return nil, false
+	}
+	base, ok := r.address(i, in.Dst)
+	if !ok {
+		return nil, false
+	}
+	s := &storeRun{base: base, bytes: map[int64]byteRef{}, kind: r.vals.E.RegionOf(base).Kind}
+	switch s.kind {
+	case symex.Stack, symex.Packet, symex.MapValue:
+	default:
+		return nil, false
+	}
+	for j := i; j < min(end, i+maxApart); j++ {
+		in := &r.f.Insns[j]
+		switch row := in.Row(); {
+		case row.Kind == isa.KindStore:
+			off, n, near, ok := r.meets(s, j, in.Dst)
+			v, known := r.stored(j)
+			if !ok || near && !known {
+				return s, len(s.at) > 1
+			}
+			if !near {
+				continue
+			}
+			s.at = append(s.at, j)
+			for b := range n {
+				s.bytes[off+b] = byteRef{r.vals.C.Extract(v, uint8(8*b), 8), j}
+			}
+		case row.Kind == isa.KindLoad:
+			off, n, near, ok := r.meets(s, j, in.Src)
+			if !ok {
+				return s, len(s.at) > 1
+			}
+			for b := range n {
+				if _, clash := s.bytes[off+b]; near && clash {
+					return s, len(s.at) > 1
+				}
+			}
+		case row.Kind == isa.KindAtomic || in.IsCall() || row.Kind == isa.KindLoadPacket:
+			return s, len(s.at) > 1
+		}
+	}
+	return s, len(s.at) > 1
+}
+
+// meets relates access k to a run: near gives its distance; otherwise it is
+// elsewhere for certain if ok.
+func (r *run) meets(s *storeRun, k int, reg isa.Reg) (off, n int64, near, ok bool) {
+	addr, known := r.address(k, reg)
+	if !known || r.f.Insns[k].Frozen() {
+		return 0, 0, false, false
+	}
+	kind := r.vals.E.RegionOf(addr).Kind
+	if d, isConst := r.vals.C.IsConst(r.vals.C.Sub(addr, s.base)); isConst {
+		return int64(d), int64(r.f.Insns[k].Row().Width / 8), true, true
+	}
+	return 0, 0, false, kind != s.kind && kind != symex.Any && kind != symex.Scalar
+}
+
+// mergeRun looks for the widest store that replaces two or more of a run.
+func (r *run) mergeRun(s *storeRun) bool {
+	var starts []int64
+	for off := range s.bytes {
+		starts = append(starts, off)
+	}
+	slices.Sort(starts)
+	for _, w := range []uint8{64, 32, 16} {
+		for _, off := range starts {
+			if gone, t, ok := r.covered(s, off, w); ok && r.mergeAt(s, gone, off, w, t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// covered collects the stores inside w bits at off, if they fill them, and
+// what they leave there.
+func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, t smt.Term, ok bool) {
+	c := r.vals.C
+	if s.kind == symex.Stack {
+		at, exact := c.IsConst(c.Sub(s.base, r.vals.Before[s.at[0]].Regs[isa.FP]))
+		if !exact || (int64(at)+off)%int64(w/8) != 0 {
+			return nil, 0, false // the stack wants natural alignment
+		}
+	}
+	for b := range int64(w / 8) {
+		ref, have := s.bytes[off+b]
+		if !have {
+			return nil, 0, false
+		}
+		if t == 0 {
+			t = ref.value
+		} else {
+			t = c.Concat(ref.value, t)
+		}
+	}
+	for _, k := range s.at {
+		in := &r.f.Insns[k]
+		addr, _ := r.address(k, in.Dst)
+		d, _ := c.IsConst(c.Sub(addr, s.base))
+		from, to := int64(d), int64(d)+int64(in.Row().Width/8)
+		if to <= off || from >= off+int64(w/8) {
+			continue
+		}
+		if from < off || to > off+int64(w/8) {
+			return nil, 0, false
+		}
+		gone = append(gone, k)
+	}
+	return gone, t, len(gone) > 1
+}
+
+// mergeAt puts one store for those in gone where its operands are at hand.
+func (r *run) mergeAt(s *storeRun, gone []int, off int64, w uint8, t smt.Term) bool {
+	first, last := gone[0], gone[len(gone)-1]
+	for p := last + 1; p >= first; p-- {
+		if p >= len(r.f.Insns) || r.cfg.BlockOf[p] != r.cfg.BlockOf[first] {
+			continue
+		}
+		code := r.storeOf(p, s, off, w, t)
+		if code == nil {
+			continue
+		}
+		if !r.ok(last, "one store for %d: %s", len(gone), isa.Format(code[len(code)-1], "")) {
+			return false
+		}
+		var repl []prog.Insn
+		for _, c := range code {
+			repl = append(repl, r.at(last, c))
+		}
+		for _, k := range gone {
+			r.nop(k)
+		}
+		if err := r.g.Splice(p, p, repl); err != nil {
+			panic("pass: nothing was replaced: " + err.Error())
+		}
+		return true
+	}
+	return false
+}
+
+// storeOf finds code before instruction p that stores t, w bits, at a distance
+// from a run's base.
+func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t smt.Term) []isa.Insn {
+	c, st := r.vals.C, r.vals.Before[p]
+	if st == nil {
+		return nil
+	}
+	base, dist, found := isa.Reg(0), int64(0), false
+	for x := isa.FP; ; x-- {
+		if st.Regs[x] != 0 {
+			d, ok := c.IsConst(c.Sub(s.base, st.Regs[x]))
+			if at := int64(d) + off; ok && at == int64(int16(at)) && (x == isa.FP || r.live.Before[p].Has(x)) {
+				base, dist, found = x, at, true
+			}
+		}
+		if x == 0 || found {
+			break
+		}
+	}
+	if !found {
+		return nil
+	}
 	if v, ok := c.IsConst(t); ok {
 		imm := int64(v)
 		if w == 32 {
 			imm = int64(int32(v))
 		}
 		if imm == int64(int32(imm)) {
-			return []isa.Insn{{Op: isa.Store(w, true), Dst: base, Off: off, Imm: imm}}
+			return []isa.Insn{{Op: isa.Store(w, true), Dst: base, Off: int16(dist), Imm: imm}}
 		}
-		// Four slots of two stores become lddw and a store only if a register
-		// is free; the stores stay otherwise.
-		return nil
+		return nil // a constant of two slots gains nothing
 	}
-	for s := isa.R0; s < isa.FP; s++ {
-		if st.Regs[s] != 0 && r.low(st.Regs[s], w) == t {
-			return []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: s, Off: off}}
+	for x := isa.R0; x < isa.FP; x++ {
+		if st.Regs[x] != 0 && r.low(st.Regs[x], w) == t {
+			return []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
 		}
 	}
-	// Something loaded in two halves.
-	in := &r.f.Insns[j]
-	if in.Row().Imm || r.live.After[j].Has(in.Src) || in.Src == base {
+	// Something loaded in parts: load it at once, into a register that is free.
+	for x := isa.R0; x < isa.FP; x++ {
+		if r.live.Before[p].Has(x) || x == base || isa.CalleeSaved.Has(x) && !r.usesReg(x) {
+			continue
+		}
+		code := r.asLoad(p, x, c.ZExt(t, 64), w, func(in isa.Insn) bool {
+			// Not from where the stores that go have written.
+			addr := c.Add(st.Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
+			d, ok := c.IsConst(c.Sub(addr, s.base))
+			return ok && int64(d) > off-int64(w/8) && int64(d) < off+int64(w/8)
+		})
+		if len(code) == 1 {
+			return append(code, isa.Insn{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)})
+		}
 		return nil
-	}
-	probe := *r
-	probe.f = r.f.Clone()
-	probe.f.Insns[j] = prog.New(movReg(in.Src, in.Src))
-	if code := probe.asLoad(j, c.ZExt(t, 64), w); len(code) == 1 {
-		return append(code, isa.Insn{Op: isa.Store(w, false), Dst: base, Src: in.Src, Off: off})
 	}
 	return nil
+}
+
+// usesReg: some instruction writes x already.
+func (r *run) usesReg(x isa.Reg) bool {
+	for k := range r.f.Insns {
+		if in := &r.f.Insns[k]; !in.IsCall() && in.Def().Has(x) {
+			return true
+		}
+	}
+	return false
 }
