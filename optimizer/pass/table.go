@@ -25,6 +25,8 @@ var table = []Pass{
 	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
 	// Results set at the exits free the copies that made room for them.
 	{Name: "exits", Doc: "set constant results where the function returns", run: exits, values: true},
+	{Name: "chains", Doc: "compare with one value after the other where no range needs splitting", run: chains},
+	{Name: "arms", Doc: "skip an operation instead of choosing an operand without effect", run: arms, values: true},
 	// Values first: it turns recomputation into copies, which the next remove.
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
