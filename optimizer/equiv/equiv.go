@@ -272,15 +272,17 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, byOrigin bool) *
 
 // pairJoins matches joins by the origins of the instructions around them: a
 // join of Q goes with the join of P that holds the first instruction of the
-// same origin.
+// same origin, unless Q has what comes before that in P's block elsewhere: the
+// two joins are different points then.
 func pairJoins(p, q *side, pj, qj []int) map[[2]int]bool {
-	blockOf := map[int]int{} // by origin
-	for k := range p.f.Insns {
-		if o := p.f.Insns[k].Origin; o >= 0 {
-			if _, dup := blockOf[o]; !dup {
-				blockOf[o] = p.g.BlockOf[k]
+	pAt, qAt := firstOfOrigin(p.f), firstOfOrigin(q.f)
+	moved := func(bp, upTo, bq int) bool {
+		for k := p.g.Blocks[bp].From; k < upTo; k++ {
+			if j, ok := qAt[p.f.Insns[k].Origin]; ok && q.g.BlockOf[j] != bq {
+				return true
 			}
 		}
+		return false
 	}
 	isJoin := map[int]bool{}
 	for _, b := range pj {
@@ -293,13 +295,30 @@ func pairJoins(p, q *side, pj, qj []int) map[[2]int]bool {
 			if o < 0 {
 				continue
 			}
-			if bp, ok := blockOf[o]; ok && isJoin[bp] && !p.leaves(bp) && !q.leaves(b) {
+			kp, ok := pAt[o]
+			if !ok {
+				break
+			}
+			if bp := p.g.BlockOf[kp]; isJoin[bp] && !p.leaves(bp) && !q.leaves(b) && !moved(bp, kp, b) {
 				out[[2]int{bp, b}] = true
 			}
 			break
 		}
 	}
 	return out
+}
+
+// firstOfOrigin gives the first instruction of each origin.
+func firstOfOrigin(f *prog.Func) map[int]int {
+	at := map[int]int{}
+	for k := range f.Insns {
+		if o := f.Insns[k].Origin; o >= 0 {
+			if _, dup := at[o]; !dup {
+				at[o] = k
+			}
+		}
+	}
+	return at
 }
 
 // leaves reports whether block b does nothing but set registers and exit. To

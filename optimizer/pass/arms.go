@@ -37,15 +37,16 @@ func chains(r *run) {
 
 func equality(fn isa.Fn) bool { return fn == isa.FnJeq || fn == isa.FnJne }
 
-// neutral tells whether `y op= k` leaves y as it is.
+// neutral tells whether `y op= k` leaves y as it is, the upper half aside if
+// it works on 32 bits.
 func neutral(row *isa.Row, k uint64) bool {
 	switch row.Fn {
 	case isa.FnAdd, isa.FnSub, isa.FnOr, isa.FnXor, isa.FnLsh, isa.FnRsh, isa.FnArsh:
-		return row.Width == 64 && k == 0
+		return k == 0
 	case isa.FnMul, isa.FnDiv:
-		return row.Width == 64 && k == 1
+		return k == 1
 	case isa.FnAnd:
-		return row.Width == 64 && k == ^uint64(0)
+		return k == ^uint64(0)
 	}
 	return false
 }
@@ -68,8 +69,11 @@ func arms(r *run) {
 			continue
 		}
 		st, err := r.vals.After(k+1, arm)
-		if err != nil || r.vals.Before[k].Regs[arm.Dst] == 0 {
+		if err != nil || r.vals.Before[k].Regs[arm.Dst] == 0 || r.vals.Before[k].Regs[use.Dst] == 0 {
 			continue
+		}
+		if z, _ := r.vals.C.Known(r.vals.Before[k].Regs[use.Dst]); row.Width == 32 && z>>32 != 1<<32-1 {
+			continue // a 32-bit operation would clear the upper half
 		}
 		taken, ok1 := r.vals.C.IsConst(r.vals.Before[k].Regs[arm.Dst])
 		falls, ok2 := r.vals.C.IsConst(st.Regs[arm.Dst])
