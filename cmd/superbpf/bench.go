@@ -358,7 +358,7 @@ func percent(from, to int) string {
 
 // rows renders outcomes for the tables.
 func rows(all []*outcome) (header []string, out [][]string) {
-	header = []string{"program", "-O1", "-O2", "-O3", "-Os", "superbpf", "saved", "K2 paper: clang", "K2", "saved", "jited bytes", "s", "ns before", "ns after", "ratio (95 %)", "verdict", "inputs", "differences"}
+	header = []string{"program", "-O1", "-O2", "-O3", "-Os", "best", "superbpf", "saved", "K2 paper: clang", "K2", "saved", "jited bytes", "s", "ns before", "ns after", "ratio (95 %)", "verdict", "inputs", "differences"}
 	size := func(n int) string {
 		if n < 0 {
 			return "DNL"
@@ -370,7 +370,7 @@ func rows(all []*outcome) (header []string, out [][]string) {
 		for _, l := range benchmarks.Levels {
 			r = append(r, size(o.Sizes[l]))
 		}
-		r = append(r, fmt.Sprint(o.Slots[1]), percent(o.Slots[0], o.Slots[1]))
+		r = append(r, fmt.Sprint(o.Slots[0]), fmt.Sprint(o.Slots[1]), percent(o.Slots[0], o.Slots[1]))
 		if p, ok := benchmarks.Paper(o.Paper); ok {
 			r = append(r, fmt.Sprint(p.Best()), fmt.Sprint(p.K2), fmt.Sprintf("%.1f %%", p.Reduction()))
 		} else {
