@@ -105,6 +105,9 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 			e.regions[result] = Region{}
 		}
 	}
+	if e.present(h, m, reads) {
+		s.Path = append(s.Path, c.Ne(result, c.Const(0, 64)))
+	}
 	e.after(s, h, tok)
 	for n, w := range writes {
 		for k := range w.n {
@@ -168,6 +171,31 @@ func (e *Engine) pointsOther(s *State, h *isa.Helper, is func(isa.ArgKind) bool)
 // key whatever happens in between.
 func (e *Engine) immutableLookup(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
 	return h.MapValue && m != nil && (m.Type == prog.MapArray || m.Type == prog.MapPerCPUArray)
+}
+
+// helperLookup is the number of map_lookup_elem.
+const helperLookup = 1
+
+// present: the lookup finds an element for certain, because the key is a
+// constant below the array's size. A loader that makes the array smaller than
+// that has its program refused by the verifier, which goes by the real size.
+func (e *Engine) present(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
+	if h.ID != helperLookup || !e.immutableLookup(h, m, key) || m.KeySize != 4 || len(key) != 4 {
+		return false
+	}
+	var index uint64
+	for k, t := range key {
+		v, ok := e.C.IsConst(t)
+		if !ok {
+			return false
+		}
+		index |= v << (8 * k)
+	}
+	if index >= uint64(m.MaxEntries) {
+		return false
+	}
+	e.assume[fmt.Sprintf("array %s has more than %d entries", m.Name, index)] = true
+	return true
 }
 
 // after makes the memory that a helper may have changed new.
