@@ -20,7 +20,8 @@ type context struct {
 	meta, data, end uint64 // offsets in the packet region
 	fMeta, fData    int    // offsets of the pointer fields, -1 for none
 	fEnd            int
-	lenAt           int // offset of the length field, -1 for none
+	lenAt           int  // offset of the length field, -1 for none
+	frozen          bool // stores fault: a window keeps no journal of them
 }
 
 // init prepares the context for a program type.
@@ -83,7 +84,7 @@ func (c *context) load(a uint64, n int) (uint64, bool) {
 }
 
 func (c *context) store(a, v uint64, n int) bool {
-	if c == nil {
+	if c == nil || c.frozen {
 		return false
 	}
 	o := a - regionAddr(regCtx)

@@ -116,6 +116,11 @@ func (m *Machine) record(h *isa.Helper, a [5]uint64) error {
 		}
 		e.Bytes = append(e.Bytes, b...)
 	}
+	switch h.ID {
+	case 25, 111, 121: // the upper half of the flags asks for that many packet bytes
+		n := min(a[2]>>32&0xfffff, m.ctx.end-m.ctx.data)
+		e.Bytes = append(e.Bytes, m.packet(0, n)...)
+	}
 	m.trace = append(m.trace, e)
 	return nil
 }

@@ -229,6 +229,9 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 			}
 		}
 	}
+	if in.Row().Kind == isa.KindCallHelper {
+		reads = isa.HelperArgs(int32(in.Imm))
+	}
 	if in.Row().Kind == isa.KindCallReg {
 		if s.Regs[in.Dst] == 0 {
 			return ErrUninitialized
