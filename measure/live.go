@@ -153,21 +153,13 @@ func slots(list ...slot8) []byte {
 // the kernel reuses frames with what the last receiver left in them, and sends
 // the packet to the interface whose index is in the map.
 func generator(packet []byte, target int) []byte {
-	n := min(len(packet), rewritten)
-	var store []slot8
-	i := 0
-	for ; i+4 <= n; i += 4 {
-		store = append(store, raw(0x62, 7, 0, int16(i), int32(binary.LittleEndian.Uint32(packet[i:])))) // *(u32 *)(r7 + i) = imm
-	}
-	for ; i < n; i++ {
-		store = append(store, raw(0x72, 7, 0, int16(i), int32(packet[i]))) // *(u8 *)(r7 + i) = imm
-	}
+	store := restore(packet)
 	code := []slot8{
-		raw(0x61, 7, 1, 0, 0),                 // r7 = ctx->data
-		raw(0x61, 3, 1, 4, 0),                 // r3 = ctx->data_end
-		raw(opMovReg, 2, 7, 0, 0),             // r2 = r7
-		raw(0x07, 2, 0, 0, int32(n)),          // r2 += n
-		raw(0x2d, 2, 3, int16(len(store)), 0), // if r2 > r3 skip the stores
+		raw(0x61, 7, 1, 0, 0),                       // r7 = ctx->data
+		raw(0x61, 3, 1, 4, 0),                       // r3 = ctx->data_end
+		raw(opMovReg, 2, 7, 0, 0),                   // r2 = r7
+		raw(0x07, 2, 0, 0, int32(restored(packet))), // r2 += n
+		raw(0x2d, 2, 3, int16(len(store)), 0),       // if r2 > r3 skip the stores
 	}
 	code = append(code, store...)
 	code = append(code,
@@ -186,4 +178,20 @@ func generator(packet []byte, target int) []byte {
 		exit,
 	)
 	return slots(code...)
+}
+
+// restored is how many of a packet's bytes the generator writes.
+func restored(packet []byte) int { return min(len(packet), rewritten) }
+
+// restore makes the stores that write the packet's first bytes at r7.
+func restore(packet []byte) []slot8 {
+	var store []slot8
+	i, n := 0, restored(packet)
+	for ; i+4 <= n; i += 4 {
+		store = append(store, raw(0x62, 7, 0, int16(i), int32(binary.LittleEndian.Uint32(packet[i:])))) // *(u32 *)(r7 + i) = imm
+	}
+	for ; i < n; i++ {
+		store = append(store, raw(0x72, 7, 0, int16(i), int32(packet[i]))) // *(u8 *)(r7 + i) = imm
+	}
+	return store
 }

@@ -23,12 +23,16 @@ type Namespace struct {
 
 	work chan func()
 	done chan struct{}
-	once sync.Once
+	// settled is closed when the thread is chosen.
+	settled chan struct{}
+	once    sync.Once
+	// ownSys: the thread has a /sys of its own.
+	ownSys bool
 }
 
 // NewNamespace makes a namespace whose loopback is up.
 func NewNamespace() (*Namespace, error) {
-	n := &Namespace{work: make(chan func()), done: make(chan struct{})}
+	n := &Namespace{work: make(chan func()), done: make(chan struct{}), settled: make(chan struct{})}
 	ready := make(chan error)
 	go n.run(ready)
 	if err := <-ready; err != nil {
@@ -41,6 +45,15 @@ func (n *Namespace) run(ready chan<- error) {
 	// The thread is never unlocked: Go then ends it together with the
 	// goroutine instead of giving it, with its namespace, to other work.
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The process's main thread cannot end before the process does. While
+		// it is locked here, the next goroutine runs on another.
+		go n.run(ready)
+		<-n.settled
+		runtime.UnlockOSThread()
+		return
+	}
+	close(n.settled)
 	defer close(n.done)
 	err := unix.Unshare(unix.CLONE_NEWNET)
 	if errors.Is(err, os.ErrPermission) {

@@ -1,0 +1,213 @@
+package measure
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/traffic/testbed"
+)
+
+// LossFreeRate searches for the highest rate at which an XDP program, in native
+// mode at the end of a veth pair, loses no packets. Sender and receiver have a
+// CPU each. The sender is a BPF program that waits for each packet's time and
+// never catches up on time lost, since a burst would overflow the pair's ring.
+func LossFreeRate(ctx context.Context, s Subject, in Input, o RateOptions) (_ *RateResult, err error) {
+	ns, err := testbed.NewNamespace()
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	p := &pacer{ns: ns, in: in}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.open(s); err != nil {
+		return nil, typedError(s.Name, err)
+	}
+	return SearchRate(ctx, p.trial, o)
+}
+
+// trialTime is how long a trial sends.
+const trialTime = 40 * time.Millisecond
+
+type pacer struct {
+	ns    *testbed.Namespace
+	in    Input
+	pair  *testbed.Pair
+	state *loader.RawMap
+	gen   *loader.RawProg
+	sink  *loader.RawProg
+	inst  *Instance
+	held  []*loader.XDPAttachment
+}
+
+func (p *pacer) open(s Subject) (err error) {
+	if err = p.ns.Do(func() error { p.inst, err = s.Load(); return err }); err != nil {
+		return err
+	}
+	if t, _, err := kindOf(p.inst); err != nil {
+		return err
+	} else if t != xdpType {
+		return ErrNotMeasurable
+	}
+	home, err := p.ns.NewPair(false)
+	if err != nil {
+		return err
+	}
+	if p.pair, err = p.ns.NewPair(true); err != nil {
+		return err
+	}
+	const array = 2
+	if p.state, err = loader.NewRawMap(array, 4, pacerState, 1); err != nil {
+		return err
+	}
+	if p.gen, err = loader.LoadRaw(xdpType, pacedGenerator(p.in.Data, p.state.FD()), loader.RawOptions{Name: "paced"}); err != nil {
+		return err
+	}
+	if p.sink, err = loader.LoadRaw(xdpType, slots(mov(0, xdpDrop), exit), loader.RawOptions{Name: "sink"}); err != nil {
+		return err
+	}
+	for _, a := range []struct {
+		iface string
+		prog  int
+		mode  loader.XDPMode
+	}{
+		{home.Left, p.gen.FD(), loader.XDPGeneric},
+		{p.pair.Left, p.sink.FD(), loader.XDPNative},
+		{p.pair.Right, p.inst.FD, loader.XDPNative},
+	} {
+		at, err := p.ns.Attach(a.iface, a.prog, a.mode)
+		if err != nil {
+			return err
+		}
+		p.held = append(p.held, at)
+	}
+	// After the program: its arrival makes the receive queue.
+	_, err = p.ns.ReceiveOnOtherCPU(p.pair.Right)
+	return err
+}
+
+func (p *pacer) close() error {
+	var errs []error
+	for _, a := range p.held {
+		errs = append(errs, a.Close())
+	}
+	for _, g := range []*loader.RawProg{p.gen, p.sink} {
+		if g != nil {
+			errs = append(errs, g.Close())
+		}
+	}
+	if p.state != nil {
+		errs = append(errs, p.state.Close())
+	}
+	return errors.Join(append(errs, p.inst.close())...)
+}
+
+func (p *pacer) trial(mpps float64) (t Trial, err error) {
+	t.Target = mpps
+	n := max(int(mpps*float64(trialTime.Microseconds())), liveBatch)
+	err = p.ns.Do(func() error {
+		var key [4]byte
+		var state [pacerState]byte
+		binary.NativeEndian.PutUint64(state[0:], uint64(p.pair.LeftIndex))
+		binary.NativeEndian.PutUint64(state[8:], uint64(1000/mpps*(1<<pacerShift)))
+		if err := p.state.Update(key[:], state[:]); err != nil {
+			return err
+		}
+		before, err := testbed.ReadCounters(p.pair.Right)
+		if err != nil {
+			return err
+		}
+		if err := testbed.RealTime(0, true); err != nil {
+			return err
+		}
+		defer testbed.RealTime(0, false)
+		start := time.Now()
+		// In calls of a few milliseconds, so that signals seldom cut one short.
+		for left := n; left > 0; {
+			k := min(left, max(int(mpps*4000), liveBatch))
+			r := loader.TestRun{Prog: p.gen.FD(), Data: p.in.Data, Repeat: k, Flags: loader.LiveFrames, Batch: liveBatch}
+			if _, err := r.Timed(); err != nil {
+				return err
+			}
+			left -= k
+		}
+		elapsed := time.Since(start)
+		if err := p.state.Lookup(key[:], state[:]); err != nil {
+			return err
+		}
+		// The program counts for itself: a call that was cut short was repeated.
+		t.Sent = binary.NativeEndian.Uint64(state[24:])
+		t.Offered = float64(t.Sent) / float64(elapsed.Nanoseconds()) * 1000
+		time.Sleep(2 * time.Millisecond) // the receiver empties the ring
+		after, err := testbed.ReadCounters(p.pair.Right)
+		t.Received = after.RxPackets - before.RxPackets
+		return err
+	})
+	return t, err
+}
+
+// The pacing program's state in its map: interface index, interval, time of the
+// next packet, packets sent; 8 bytes each. Interval and time are in ns shifted
+// left by pacerShift.
+const (
+	pacerState  = 32
+	pacerShift  = 8
+	pacerSpins  = 4096 // looks at the clock for one packet: some 100 µs
+	helperKtime = 5
+)
+
+// pacedGenerator is generator with a wait for the packet's time:
+//
+//	s = map[0]
+//	for spins { now = ktime() << shift; if now >= s.next break }
+//	s.next = max(s.next, now - lag) + s.interval
+//	s.sent++
+//	return redirect(s.ifindex, 0)
+//
+// The lag lets a packet that comes a moment late keep the pace without letting
+// a stall grow into a burst.
+func pacedGenerator(packet []byte, state int) []byte {
+	const lag = 20_000 << pacerShift
+	store := restore(packet)
+	code := []slot8{
+		raw(0x61, 7, 1, 0, 0),                       // r7 = ctx->data
+		raw(0x61, 3, 1, 4, 0),                       // r3 = ctx->data_end
+		raw(opMovReg, 2, 7, 0, 0),                   // r2 = r7
+		raw(0x07, 2, 0, 0, int32(restored(packet))), // r2 += n
+		raw(0x2d, 2, 3, int16(len(store)), 0),       // if r2 > r3 skip the stores
+	}
+	code = append(code, store...)
+	return slots(append(code,
+		raw(0x62, 10, 0, -4, 0),
+		raw(opMovReg, 2, 10, 0, 0),
+		raw(0x07, 2, 0, 0, -4),
+		raw(0x18, 1, 1, 0, int32(state)), slot8{},
+		raw(0x85, 0, 0, 0, helperLookup),
+		raw(0x55, 0, 0, 2, 0), // if r0 == 0: drop
+		mov(0, xdpDrop),
+		exit,
+		raw(opMovReg, 6, 0, 0, 0),       // r6 = s
+		raw(0x79, 9, 6, 16, 0),          // r9 = s->next
+		mov(8, pacerSpins),              // r8 = spins
+		raw(0x85, 0, 0, 0, helperKtime), // spin: r0 = ktime
+		raw(0x67, 0, 0, 0, pacerShift),  // r0 <<= shift
+		raw(0x3d, 0, 9, 2, 0),           // if r0 >= r9 go on
+		raw(0x07, 8, 0, 0, -1),          // r8--
+		raw(0x55, 8, 0, -5, 0),          // if r8 != 0 spin
+		raw(0x07, 0, 0, 0, -lag),        // r0 -= lag
+		raw(0x3d, 9, 0, 1, 0),           // if r9 < r0
+		raw(opMovReg, 9, 0, 0, 0),       //   r9 = r0
+		raw(0x79, 1, 6, 8, 0),           // r9 += s->interval
+		raw(0x0f, 9, 1, 0, 0),
+		raw(0x7b, 6, 9, 16, 0), // s->next = r9
+		raw(0x79, 1, 6, 24, 0), // s->sent++
+		raw(0x07, 1, 0, 0, 1),
+		raw(0x7b, 6, 1, 24, 0),
+		raw(0x79, 1, 6, 0, 0), // r1 = s->ifindex
+		mov(2, 0),
+		raw(0x85, 0, 0, 0, helperRedirect),
+		exit,
+	)...)
+}
