@@ -79,8 +79,9 @@ const offeredEnough = 0.95
 func SearchRate(ctx context.Context, trial func(mpps float64) (Trial, error), o RateOptions) (*RateResult, error) {
 	o.defaults()
 	r := new(RateResult)
-	// passes tries a rate and returns the rate offered, 0 if all tries lost.
-	passes := func(rate float64) (float64, error) {
+	// passes tries a rate until it is offered in full without loss, and returns
+	// the highest rate offered without loss, 0 if all tries lost.
+	passes := func(rate float64) (best float64, err error) {
 		for range o.Tries {
 			if err := ctx.Err(); err != nil {
 				return 0, err
@@ -90,11 +91,15 @@ func SearchRate(ctx context.Context, trial func(mpps float64) (Trial, error), o 
 				return 0, err
 			}
 			r.Trials = append(r.Trials, t)
-			if t.Loss() <= o.Tolerance && t.Sent > 0 {
-				return t.Offered, nil
+			if t.Loss() > o.Tolerance || t.Sent == 0 {
+				continue
+			}
+			best = max(best, t.Offered)
+			if best >= offeredEnough*rate {
+				break
 			}
 		}
-		return 0, nil
+		return best, nil
 	}
 	low, high := o.Low, o.High
 	offered, err := passes(low)
