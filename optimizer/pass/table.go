@@ -32,6 +32,9 @@ var table = []Pass{
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
 	{Name: "operands", Doc: "use older registers, immediates and folded offsets as operands", run: operands, values: true},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
+	// Narrow comparisons leave upper halves without use, which masks sees.
+	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
+	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
