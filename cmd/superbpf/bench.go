@@ -80,7 +80,12 @@ type outcome struct {
 	Timing  string // verdict
 	Nanos   [2]float64
 	Ratio   [3]float64 // middle, low, high
-	Note    string
+	// Of XDP programs under live frames on a veth pair: ns of CPU time a packet
+	// before and after, and the verdict.
+	Live        [2]float64
+	LiveRatio   [3]float64
+	LiveVerdict string
+	Note        string
 }
 
 func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) error {
@@ -340,13 +345,40 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 	r := l.Rivals[0]
 	o.Timing = r.Verdict.String()
 	o.Nanos = [2]float64{r.Base.Mid, r.Rival.Mid}
-	if r.Base.Mid > 0 {
-		o.Ratio = [3]float64{1 + r.Change.Mid/r.Base.Mid, 1 + r.Change.Low/r.Base.Mid, 1 + r.Change.High/r.Base.Mid}
-	}
+	o.Ratio = ratio(r)
 	if rec, err = measure.NewRecord("latency", b.Name, uint64(s.seed), measure.CurrentEnv(), l, x, y); err != nil {
 		return err
 	}
+	if err := log.Write(rec); err != nil || l.Type != "xdp" {
+		return err
+	}
+	// Frames come from the same paths; the load goes over a veth pair.
+	t, err := measure.Throughput(ctx, x, []measure.Subject{y}, measure.Quick(measure.LatencyOptions{Inputs: paths[:1], Seed: uint64(s.seed)}))
+	if err != nil {
+		o.LiveVerdict = "not measured: " + err.Error()
+		return nil
+	}
+	r = t.Rivals[0]
+	o.LiveVerdict = r.Verdict.String()
+	o.Live = [2]float64{r.Base.Mid, r.Rival.Mid}
+	o.LiveRatio = ratio(r)
+	if rec, err = measure.NewRecord("throughput", b.Name, uint64(s.seed), measure.CurrentEnv(), t, x, y); err != nil {
+		return err
+	}
 	return log.Write(rec)
+}
+
+// resolution is the shortest time that a ratio is quoted for, in nanoseconds:
+// below it the measuring loop's own jitter drowns the program.
+const resolution = 5
+
+// ratio is the rival's time over the base's with its interval; zero when the
+// times are too short to compare so.
+func ratio(d measure.Diff) [3]float64 {
+	if d.Base.Mid < resolution {
+		return [3]float64{}
+	}
+	return [3]float64{1 + d.Change.Mid/d.Base.Mid, 1 + d.Change.Low/d.Base.Mid, 1 + d.Change.High/d.Base.Mid}
 }
 
 func percent(from, to int) string {
@@ -358,7 +390,7 @@ func percent(from, to int) string {
 
 // rows renders outcomes for the tables.
 func rows(all []*outcome) (header []string, out [][]string) {
-	header = []string{"program", "-O1", "-O2", "-O3", "-Os", "best", "superbpf", "saved", "K2 paper: clang", "K2", "saved", "jited bytes", "s", "ns before", "ns after", "ratio (95 %)", "verdict", "inputs", "differences"}
+	header = []string{"program", "-O1", "-O2", "-O3", "-Os", "best", "superbpf", "saved", "K2 paper: clang", "K2", "saved", "jited bytes", "s", "ns before", "ns after", "ratio (95 %)", "verdict", "Mpps before", "Mpps after", "Mpps verdict", "inputs", "differences"}
 	size := func(n int) string {
 		if n < 0 {
 			return "DNL"
@@ -377,10 +409,19 @@ func rows(all []*outcome) (header []string, out [][]string) {
 			r = append(r, "", "", "")
 		}
 		r = append(r, fmt.Sprintf("%d -> %d", o.Jited[0], o.Jited[1]), fmt.Sprintf("%.1f", o.Seconds))
-		if o.Nanos[0] > 0 {
+		switch {
+		case o.Ratio[0] > 0:
 			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("%.3f [%.3f, %.3f]", o.Ratio[0], o.Ratio[1], o.Ratio[2]))
-		} else {
+		case o.Nanos[0] > 0:
+			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("below %d ns", resolution))
+		default:
 			r = append(r, "", "", "")
+		}
+		r = append(r, o.Timing)
+		if o.Live[0] > 0 {
+			r = append(r, fmt.Sprintf("%.2f", measure.Mpps(o.Live[0])), fmt.Sprintf("%.2f", measure.Mpps(o.Live[1])), o.LiveVerdict)
+		} else {
+			r = append(r, "", "", o.LiveVerdict)
 		}
 		diff := "none"
 		if o.Differs != "" {
@@ -388,7 +429,7 @@ func rows(all []*outcome) (header []string, out [][]string) {
 		} else if o.Inputs == 0 {
 			diff = "not run"
 		}
-		out = append(out, append(r, o.Timing, fmt.Sprint(o.Inputs), diff))
+		out = append(out, append(r, fmt.Sprint(o.Inputs), diff))
 	}
 	return header, out
 }
