@@ -23,7 +23,7 @@ func TestCompareExitCodes(t *testing.T) {
 	} {
 		r, err := Compare(context.Background(), c.a, c.b, CompareOptions{
 			Differ:  DifferOptions{Inputs: randomInputs(500)},
-			Latency: Quick(LatencyOptions{Inputs: somePacket, Seed: 5, Retries: 3}),
+			Latency: brief(LatencyOptions{Inputs: somePacket, Seed: 5, Retries: 3}),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -202,7 +202,7 @@ func TestDifferRawTracepoint(t *testing.T) {
 	if _, err := Differ(context.Background(), bit(0), bit(0), DifferOptions{Inputs: randomInputs(5)}); err == nil {
 		t.Error("no error though nothing ran")
 	}
-	l, err := Latency(context.Background(), bit(0), []Subject{bit(1)}, Quick(LatencyOptions{Inputs: in[:1]}))
+	l, err := Latency(context.Background(), bit(0), []Subject{bit(1)}, brief(LatencyOptions{Inputs: in[:1]}))
 	if err != nil {
 		t.Fatal(err)
 	}

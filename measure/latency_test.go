@@ -3,8 +3,10 @@ package measure
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/loader/kerneltest"
@@ -30,13 +32,21 @@ func multiplications(name string, progType uint32, n int) Subject {
 	return subject(name, progType, append(insns, kerneltest.Mov(0, 2), kerneltest.Exit)...)
 }
 
+// brief keeps tests short: enough for differences of several times. Attaching
+// and detaching wait for the kernel's grace periods, so few loads.
+func brief(o LatencyOptions) LatencyOptions {
+	o.Loads, o.Epochs, o.Rounds, o.Sample = 2, 2, 5, 200*time.Microsecond
+	o.Retries = min(o.Retries, 1)
+	return o
+}
+
 var somePacket = []Input{{Name: "zeros", Data: make([]byte, 64)}}
 
 func TestLatencyRanksPrograms(t *testing.T) {
 	kerneltest.Require(t)
 	for _, progType := range []uint32{kerneltest.XDP, kerneltest.SchedCLS} {
 		base := multiplications("base", progType, 100)
-		o := Quick(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
+		o := brief(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
 		r, err := Latency(context.Background(), base, []Subject{
 			multiplications("twice", progType, 200),
 			multiplications("half", progType, 50),
@@ -63,7 +73,7 @@ func TestLatencyOfEqualPrograms(t *testing.T) {
 	kerneltest.Require(t)
 	base := multiplications("base", kerneltest.XDP, 40)
 	r, err := Latency(context.Background(), base, []Subject{multiplications("copy", kerneltest.XDP, 40)},
-		Quick(LatencyOptions{Inputs: somePacket, Seed: 2}))
+		brief(LatencyOptions{Inputs: somePacket, Seed: 2}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +91,7 @@ func TestLatencyOfDriftingProgram(t *testing.T) {
 	kerneltest.Require(t)
 	// bpf_xdp_adjust_head(ctx, -8); return the result plus 2.
 	drift := subject("drift", kerneltest.XDP, kerneltest.Mov(2, -8), kerneltest.Call(44), kerneltest.Add(0, 2), kerneltest.Exit)
-	r, err := Latency(context.Background(), drift, []Subject{drift}, Quick(LatencyOptions{Inputs: somePacket, Seed: 3}))
+	r, err := Latency(context.Background(), drift, []Subject{drift}, brief(LatencyOptions{Inputs: somePacket, Seed: 3}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,5 +141,22 @@ func TestCompareSimulated(t *testing.T) {
 	}
 	if found < trials*9/10 {
 		t.Errorf("%d of %d differences of 4 %% found", found, trials)
+	}
+}
+
+func TestRatioNeedsResolution(t *testing.T) {
+	long := Diff{Base: Interval{100, 99, 101}, Change: Interval{-10, -11, -9}, Verdict: Faster}
+	if mid, low, high, ok := long.Ratio(); !ok || mid != 0.9 || low != 0.89 || high != 0.91 {
+		t.Errorf("%v %v %v %v", mid, low, high, ok)
+	}
+	for _, d := range []Diff{
+		{Base: Interval{2, 1, 3}, Change: Interval{-1, -4, 1}, Verdict: NoDifference},
+		{Base: Interval{0.1, -0.5, 0.5}, Change: Interval{0, -0.01, 0.01}, Verdict: NoDifference},
+		{Base: long.Base, Change: long.Change},
+		{Base: Interval{math.NaN(), math.NaN(), math.NaN()}, Verdict: Faster},
+	} {
+		if _, _, _, ok := d.Ratio(); ok {
+			t.Errorf("%+v has a ratio", d)
+		}
 	}
 }

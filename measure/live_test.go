@@ -19,7 +19,7 @@ func dropping(name string, n int) Subject {
 
 func TestThroughputRanksPrograms(t *testing.T) {
 	kerneltest.Require(t)
-	o := Quick(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
+	o := brief(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
 	r, err := Throughput(context.Background(), dropping("base", 60), []Subject{dropping("slow", 200), dropping("fast", 1)}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestThroughputOfVerdicts(t *testing.T) {
 	kerneltest.Require(t)
 	for _, verdict := range []int32{1, 2, 3} {
 		p := subject("p", kerneltest.XDP, kerneltest.Mov(0, verdict), kerneltest.Exit)
-		o := Quick(LatencyOptions{Inputs: somePacket, Seed: 1})
+		o := brief(LatencyOptions{Inputs: somePacket, Seed: 1})
 		o.Loads, o.Epochs, o.Rounds = 2, 1, 3
 		r, err := Throughput(context.Background(), p, nil, o)
 		if err != nil {

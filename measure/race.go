@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,11 @@ type RaceOptions struct {
 type RaceResult struct {
 	// Best is the index of the object to keep.
 	Best int `json:"best"`
-	// Verdicts and Ratios compare each object with the first: below 1 is faster;
-	// 0 is unknown. Objects that left in a heat have that heat's figures.
+	// Verdicts, Changes (ns) and Ratios compare each object with the first. A
+	// ratio below 1 is faster; 0 is unknown, or the programs are too short for
+	// one. Objects that left in a heat have that heat's figures.
 	Verdicts []Verdict `json:"verdicts"`
+	Changes  []float64 `json:"changes_ns"`
 	Ratios   []float64 `json:"ratios"`
 	// Final is the last session, nil when there was none.
 	Final *LatencyResult `json:"final"`
@@ -61,7 +64,7 @@ func Race(ctx context.Context, program string, objects [][]byte, o RaceOptions) 
 // RaceSubjects is Race for programs however loaded.
 func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*RaceResult, error) {
 	n := len(subjects)
-	r := &RaceResult{Verdicts: make([]Verdict, n), Ratios: make([]float64, n)}
+	r := &RaceResult{Verdicts: make([]Verdict, n), Changes: make([]float64, n), Ratios: make([]float64, n)}
 	r.Verdicts[0], r.Ratios[0] = NoDifference, 1
 	if n == 1 {
 		return r, nil
@@ -84,16 +87,7 @@ func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*Race
 		if err := r.heat(ctx, subjects, alive, Quick(o.Latency)); err != nil {
 			return nil, err
 		}
-		// Unknown ratios stay in: they have not lost anything.
-		slices.SortStableFunc(alive, func(a, b int) int {
-			switch {
-			case r.Ratios[a] < r.Ratios[b]:
-				return -1
-			case r.Ratios[a] > r.Ratios[b]:
-				return 1
-			}
-			return a - b
-		})
+		slices.SortStableFunc(alive, func(a, b int) int { return cmp.Compare(r.Changes[a], r.Changes[b]) })
 		alive = alive[:max(o.Finalists, len(alive)/2)]
 		slices.Sort(alive)
 	}
@@ -134,10 +128,8 @@ func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o 
 		r.Final = l
 		for k, i := range group {
 			d := l.Rivals[k]
-			r.Verdicts[i], r.Ratios[i] = d.Verdict, 0
-			if l.Reason == "" && d.Base.Mid > 0 {
-				r.Ratios[i] = 1 + d.Change.Mid/d.Base.Mid
-			}
+			r.Verdicts[i], r.Changes[i] = d.Verdict, d.Change.Mid
+			r.Ratios[i], _, _, _ = d.Ratio()
 		}
 	}
 	return nil
@@ -146,7 +138,7 @@ func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o 
 func (r *RaceResult) choose(finalists []int) int {
 	best := -1
 	for _, i := range finalists {
-		if r.Verdicts[i] == Faster && (best < 0 || r.Ratios[i] < r.Ratios[best]) {
+		if r.Verdicts[i] == Faster && (best < 0 || r.Changes[i] < r.Changes[best]) {
 			best = i
 		}
 	}

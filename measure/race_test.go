@@ -15,7 +15,7 @@ func TestRacePicksTheFastest(t *testing.T) {
 		subjects = append(subjects, multiplications("p", kerneltest.XDP, n))
 	}
 	r, err := RaceSubjects(context.Background(), subjects, RaceOptions{
-		Inputs: randomInputs(100), Paths: 1, Finalists: 2, Latency: Quick(LatencyOptions{Seed: 1, Retries: 3}),
+		Inputs: randomInputs(100), Paths: 1, Finalists: 2, Latency: brief(LatencyOptions{Seed: 1, Retries: 3}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestRaceOfDriftingPrograms(t *testing.T) {
 		return subject("drift", kerneltest.XDP, append(insns, kerneltest.Mov(0, 1), kerneltest.Exit)...)
 	}
 	r, err := RaceSubjects(context.Background(), []Subject{drift(200), drift(20)}, RaceOptions{
-		Inputs: randomInputs(100), Paths: 1, Latency: Quick(LatencyOptions{Seed: 1, Retries: 3}),
+		Inputs: randomInputs(100), Paths: 1, Latency: brief(LatencyOptions{Seed: 1, Retries: 3}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,17 +57,17 @@ func TestRaceOfDriftingPrograms(t *testing.T) {
 func TestRaceChoice(t *testing.T) {
 	for _, c := range []struct {
 		verdicts []Verdict
-		ratios   []float64
+		changes  []float64
 		want     int
 	}{
-		{[]Verdict{NoDifference, Faster, Faster}, []float64{1, .9, .8}, 2},
-		{[]Verdict{NoDifference, Slower, NoDifference}, []float64{1, 1.2, .99}, 2},
-		{[]Verdict{NoDifference, Slower, Slower}, []float64{1, 1.2, 1.1}, 0},
-		{[]Verdict{NoDifference, Void, Void}, []float64{1, 0, 0}, 1},
+		{[]Verdict{NoDifference, Faster, Faster}, []float64{0, -1, -2}, 2},
+		{[]Verdict{NoDifference, Slower, NoDifference}, []float64{0, 2, -0.1}, 2},
+		{[]Verdict{NoDifference, Slower, Slower}, []float64{0, 2, 1}, 0},
+		{[]Verdict{NoDifference, Void, Void}, []float64{0, 0, 0}, 1},
 	} {
-		r := RaceResult{Verdicts: c.verdicts, Ratios: c.ratios}
+		r := RaceResult{Verdicts: c.verdicts, Changes: c.changes}
 		if got := r.choose([]int{1, 2}); got != c.want {
-			t.Errorf("%v %v: %d, want %d", c.verdicts, c.ratios, got, c.want)
+			t.Errorf("%v %v: %d, want %d", c.verdicts, c.changes, got, c.want)
 		}
 	}
 }

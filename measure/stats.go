@@ -74,6 +74,17 @@ func (d Diff) Percent() float64 {
 	return 100 * d.Change.Mid / d.Base.Mid
 }
 
+// Ratio returns the rival's time in relation to the base's, with its interval.
+// It is not ok where the base is too short, or the measurement too coarse, for
+// a ratio to mean anything: the difference in ns is all there is to say.
+func (d Diff) Ratio() (mid, low, high float64, ok bool) {
+	b := d.Base.Mid
+	if d.Verdict == Void || !(d.Base.Low > 0) || !(d.Change.High-d.Change.Low <= b/2) {
+		return 0, 0, 0, false
+	}
+	return 1 + d.Change.Mid/b, max(0, 1+d.Change.Low/b), 1 + d.Change.High/b, true
+}
+
 const (
 	bootstrapRounds = 1000
 	confidence      = 0.95
