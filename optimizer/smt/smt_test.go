@@ -10,11 +10,10 @@ import (
 
 // both builds the same random term in a normalizing and in a raw context.
 type both struct {
-	r        *rand.Rand
-	norm     *Ctx
-	raw      *Ctx
-	depth    int
-	varWidth []uint8
+	r    *rand.Rand
+	norm *Ctx
+	raw  *Ctx
+	made map[uint8][]pair // by width, to be used again
 }
 
 type pair struct{ n, r Term }
@@ -32,7 +31,48 @@ func (b *both) konst(w uint8) pair {
 	return pair{b.norm.Const(v, w), b.raw.Const(v, w)}
 }
 
+// term makes a random term; one in five is a term made before, since the
+// rules about equal and overlapping parts need some.
 func (b *both) term(w uint8, depth int) pair {
+	if old := b.made[w]; len(old) > 0 && b.r.IntN(5) == 0 {
+		return old[b.r.IntN(len(old))]
+	}
+	p := b.fresh(w, depth)
+	if b.made == nil {
+		b.made = map[uint8][]pair{}
+	}
+	b.made[w] = append(b.made[w], p)
+	return p
+}
+
+// slices joins pieces of one term in random order by shifts, masks and ors or
+// sums, as compiled code does with bytes.
+func (b *both) slices(w uint8, depth int) pair {
+	x := b.term(w, depth-1)
+	p := pair{b.norm.Const(0, w), b.raw.Const(0, w)}
+	for range 2 + b.r.IntN(4) {
+		n := 1 + uint8(b.r.IntN(int(w)))
+		if w > 8 {
+			n = 8 * (1 + uint8(b.r.IntN(int(w)/8)))
+		}
+		from, to := uint8(b.r.IntN(int(w-n)+1))&^7, uint64(b.r.IntN(int(w)))&^7
+		piece := func(c *Ctx, t, sum Term, kind int) Term {
+			t = c.Shl(c.ZExt(c.Extract(t, from, n), w), c.Const(to, w))
+			switch kind {
+			case 0:
+				return c.Add(sum, t)
+			case 1:
+				return c.Xor(sum, t)
+			}
+			return c.Or(sum, t)
+		}
+		kind := b.r.IntN(4)
+		p = pair{piece(b.norm, x.n, p.n, kind), piece(b.raw, x.r, p.r, kind)}
+	}
+	return p
+}
+
+func (b *both) fresh(w uint8, depth int) pair {
 	if depth == 0 || b.r.IntN(8) == 0 {
 		if b.r.IntN(4) == 0 {
 			return b.konst(w)
@@ -63,7 +103,21 @@ func (b *both) term(w uint8, depth int) pair {
 		}
 		return pair{b.norm.Sle(x.n, y.n), b.raw.Sle(x.r, y.r)}
 	}
-	switch b.r.IntN(19) {
+	switch b.r.IntN(22) {
+	case 19:
+		return b.slices(w, depth)
+	case 20:
+		return bin(b.norm.Mul, b.raw.Mul)
+	case 21:
+		switch b.r.IntN(4) {
+		case 0:
+			return bin(b.norm.UDiv, b.raw.UDiv)
+		case 1:
+			return bin(b.norm.URem, b.raw.URem)
+		case 2:
+			return bin(b.norm.SDiv, b.raw.SDiv)
+		}
+		return bin(b.norm.SRem, b.raw.SRem)
 	case 0, 1:
 		return bin(b.norm.Add, b.raw.Add)
 	case 2:
@@ -137,20 +191,6 @@ func (b *both) term(w uint8, depth int) pair {
 		return pair{b.norm.And(x.n, y.n), b.raw.And(x.r, y.r)}
 	}
 	return bin(b.norm.Add, b.raw.Add)
-}
-
-// assign gives the variables that both contexts share the same values.
-func (b *both) assign(an, ar Assignment) {
-	for _, w := range append([]uint8{2, 3, 5, 33}, widths...) {
-		for i := range 2 {
-			v := corners[b.r.IntN(len(corners))]
-			if b.r.IntN(2) == 0 {
-				v = b.r.Uint64()
-			}
-			name := fmt.Sprintf("v%d_%d", w, i)
-			an[b.norm.Var(name, w)], ar[b.raw.Var(name, w)] = v, v
-		}
-	}
 }
 
 // Every normal form has the value of the term as written.
