@@ -24,7 +24,7 @@ import (
 )
 
 func init() {
-	open["go-z3"] = func(c *Ctx) (Solver, error) { return &goZ3{c: c}, nil }
+	open["go-z3"] = func(c *Ctx) (backend, error) { return &goZ3{c: c}, nil }
 }
 
 // goZ3 runs Z3 in process. go-z3 owns the configuration, the context and its
@@ -94,6 +94,10 @@ func (g *goZ3) Check(ctx context.Context, l Limits, terms ...Term) (Result, Assi
 	for _, t := range terms {
 		C.Z3_solver_assert(g.raw, g.solver, C.Z3_mk_eq(g.raw, g.ast(t), one))
 	}
+	if g.failed != "" {
+		g.checks = recycle
+		return Unknown, nil, fmt.Errorf("building the query: %s", g.failed)
+	}
 	// Z3_interrupt may be called from another thread while a check runs; the
 	// lock keeps it from hitting a later one.
 	var mu sync.Mutex
@@ -120,9 +124,9 @@ func (g *goZ3) Check(ctx context.Context, l Limits, terms ...Term) (Result, Assi
 		as, err := g.model(terms)
 		return Sat, as, err
 	}
-	// An interrupt or a limit counts as an error in Z3; the context is spent.
-	failed := g.failed
-	if failed != "" {
+	// An interrupt or a limit may count as an error in Z3; the context is then
+	// spent.
+	if g.failed != "" {
 		g.checks = recycle
 	}
 	return Unknown, nil, nil
@@ -153,6 +157,7 @@ func (g *goZ3) model(terms []Term) (Assignment, error) {
 func (g *goZ3) sort(w uint8) C.Z3_sort {
 	if g.sorts[w] == nil {
 		g.sorts[w] = C.Z3_mk_bv_sort(g.raw, C.uint(w))
+		C.Z3_inc_ref(g.raw, C.Z3_sort_to_ast(g.raw, g.sorts[w]))
 	}
 	return g.sorts[w]
 }
@@ -171,6 +176,10 @@ func (g *goZ3) ast(t Term) C.Z3_ast {
 		return a
 	}
 	a := g.build(t)
+	// A count of its own keeps the term over the end of the query's scope.
+	if a != nil {
+		C.Z3_inc_ref(g.raw, a)
+	}
 	g.memo[t] = a
 	return a
 }

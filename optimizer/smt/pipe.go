@@ -35,9 +35,12 @@ func z3Options(l Limits) string {
 	return fmt.Sprintf("(set-option :rlimit %d)\n", l.Steps)
 }
 
-func cvc5Options(Limits) string { return "" }
+// cvc5 takes far fewer of its steps in the same time than Z3 of its own.
+func cvc5Options(l Limits) string {
+	return fmt.Sprintf("(set-option :reproducible-resource-limit %d)\n", max(l.Steps/100, 1))
+}
 
-func newPipe(c *Ctx, bin string, args []string, options func(Limits) string) (Solver, error) {
+func newPipe(c *Ctx, bin string, args []string, options func(Limits) string) (backend, error) {
 	path, err := exec.LookPath(bin)
 	if err != nil {
 		return nil, fmt.Errorf("the solver %s is not installed: install the package %s", bin, bin)
@@ -91,7 +94,7 @@ func (p *pipe) Check(ctx context.Context, l Limits, terms ...Term) (Result, Assi
 		return Unknown, nil, nil
 	}
 	l = l.orDefault()
-	if p.cmd != nil && (p.checks >= recycle || p.limits != l) {
+	if p.cmd != nil && (p.checks >= recycle || p.limits.Steps != l.Steps) {
 		p.stop()
 	}
 	if p.cmd == nil {
