@@ -76,3 +76,13 @@ func HelperArgs(id int32) RegSet {
 	}
 	return s
 }
+
+// HelperByName finds a helper by its name without the prefix bpf_.
+func HelperByName(name string) (*Helper, bool) {
+	for _, h := range helpers {
+		if h.Name == name {
+			return h, true
+		}
+	}
+	return nil, false
+}

@@ -16,7 +16,8 @@ import (
 //	map NAME TYPE KEYSIZE VALUESIZE MAXENTRIES
 //
 // A reference to a map is `r1 = map NAME ll`, to its first value plus an offset
-// `r1 = value NAME+8 ll`. Each instruction's Origin is its index, unless it is
+// `r1 = value NAME+8 ll`, to a subprogram `call func NAME` and `r1 = func NAME ll`;
+// a helper may be called by name, `call map_lookup_elem`. Each instruction's Origin is its index, unless it is
 // followed by `@N`.
 func ParseFunc(name, text string) (*Func, error) {
 	f := &Func{Name: name, Section: "test", Entry: true, Type: TypeXDP, NumArgs: 1}
@@ -47,10 +48,17 @@ func ParseFunc(name, text string) (*Func, error) {
 			continue
 		case w[0] == "subprogram" && len(w) == 2:
 			f.Entry = false
-			f.NumArgs, _ = strconv.Atoi(w[1])
+			v, err := strconv.ParseUint(w[1], 10, 3)
+			if err != nil || v > 5 {
+				return nil, bad("0 to 5 arguments")
+			}
+			f.NumArgs = int(v)
 			continue
 		case w[0] == "map" && len(w) == 6:
 			m := &Map{Name: w[1], Type: mapTypeNames[w[2]]}
+			if maps[m.Name] != nil || strings.Contains(m.Name, "+") {
+				return nil, bad("bad or repeated name")
+			}
 			if m.Type == 0 {
 				return nil, bad("no such map type")
 			}
@@ -78,7 +86,7 @@ func ParseFunc(name, text string) (*Func, error) {
 			line = strings.TrimSpace(line[:k])
 			w = strings.Fields(line)
 		}
-		if len(w) == 5 && (w[2] == "map" || w[2] == "value") && w[4] == "ll" {
+		if len(w) == 5 && w[1] == "=" && (w[2] == "map" || w[2] == "value") && w[4] == "ll" {
 			key := w[2] + " " + w[3]
 			r := refs[key]
 			if r == nil {
@@ -87,7 +95,10 @@ func ParseFunc(name, text string) (*Func, error) {
 				if m == nil {
 					return nil, bad("no such map")
 				}
-				o, _ := strconv.ParseInt(off, 0, 64)
+				o, err := strconv.ParseInt("0"+off, 10, 32)
+				if err != nil || w[2] == "map" && off != "" {
+					return nil, bad("bad offset")
+				}
 				r = &Ref{Kind: RefMap, Name: sym, Map: m, Off: o}
 				if w[2] == "value" {
 					r.Kind = RefMapValue
@@ -100,6 +111,7 @@ func ParseFunc(name, text string) (*Func, error) {
 			}
 			in.Ref = r
 		}
+		line = symbols(&in, w, line, refs)
 		i, target, err := isa.Parse(line)
 		if err != nil {
 			return nil, bad(err)
@@ -118,6 +130,32 @@ func ParseFunc(name, text string) (*Func, error) {
 		f.Insns[x.at].Target = t
 	}
 	return f, Check(f)
+}
+
+// symbols replaces names of subprograms and helpers by numbers and gives the
+// instruction its reference.
+func symbols(in *Insn, w []string, line string, refs map[string]*Ref) string {
+	named := func(s string) bool { return strings.Trim(s, "-0123456789xabcdefABCDEF") != "" }
+	ref := func(name string) {
+		key := "func " + name
+		if refs[key] == nil {
+			refs[key] = &Ref{Kind: RefFunc, Name: name}
+		}
+		in.Ref = refs[key]
+	}
+	switch {
+	case len(w) == 3 && w[0] == "call" && w[1] == "func" && named(w[2]):
+		ref(w[2])
+		return "call func 0"
+	case len(w) == 5 && w[2] == "func" && w[4] == "ll" && named(w[3]):
+		ref(w[3])
+		return w[0] + " = func 0 ll"
+	case len(w) == 2 && w[0] == "call":
+		if h, ok := isa.HelperByName(w[1]); ok {
+			return fmt.Sprintf("call %d", h.ID)
+		}
+	}
+	return line
 }
 
 var typeNames = map[string]Type{"xdp": TypeXDP, "tc": TypeSchedCLS, "socket": TypeSocketFilter, "tracepoint": TypeTracepoint,

@@ -1,0 +1,83 @@
+package prog
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+)
+
+// FormatFunc writes a function in the text form that ParseFunc reads. Symbolic
+// operands other than maps and subprograms become comments, and so do program
+// and map types without a name.
+func FormatFunc(f *Func) string {
+	var b strings.Builder
+	if n := nameOf(typeNames, f.Type); n != "" {
+		fmt.Fprintf(&b, "type %s\n", n)
+	} else {
+		fmt.Fprintf(&b, "; program type %d\n", f.Type)
+	}
+	if !f.Entry {
+		fmt.Fprintf(&b, "subprogram %d\n", f.NumArgs)
+	}
+	maps := map[string]bool{}
+	labels := map[int]string{}
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		if r := in.Ref; r != nil && r.Map != nil && !maps[r.Map.Name] {
+			maps[r.Map.Name] = true
+			if n := nameOf(mapTypeNames, r.Map.Type); n != "" {
+				fmt.Fprintf(&b, "map %s %s %d %d %d\n", r.Map.Name, n, r.Map.KeySize, r.Map.ValueSize, r.Map.MaxEntries)
+			} else {
+				fmt.Fprintf(&b, "; map %s of type %d\n", r.Map.Name, r.Map.Type)
+			}
+		}
+		if in.Target >= 0 {
+			labels[in.Target] = fmt.Sprintf("L%d", in.Target)
+		}
+	}
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		if l := labels[k]; l != "" {
+			b.WriteString(l + ":\n")
+		}
+		b.WriteString(formatInsn(in, labels[in.Target]))
+		if in.Origin != k {
+			fmt.Fprintf(&b, " @%d", in.Origin)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func formatInsn(in *Insn, target string) string {
+	row := in.Row()
+	if r := in.Ref; r != nil {
+		switch {
+		case r.Kind == RefMap && r.Map != nil:
+			return fmt.Sprintf("r%d = map %s ll", in.Dst, r.Map.Name)
+		case r.Kind == RefMapValue && r.Map != nil:
+			return fmt.Sprintf("r%d = value %s+%d ll", in.Dst, r.Map.Name, r.Off)
+		case r.Kind == RefFunc && row.Kind == isa.KindCallFunc:
+			return "call func " + r.Name
+		case r.Kind == RefFunc && row.Kind == isa.KindLoadImm:
+			return fmt.Sprintf("r%d = func %s ll", in.Dst, r.Name)
+		}
+		return isa.Format(in.Insn, target) + " ; " + r.Name
+	}
+	if row.Kind == isa.KindCallHelper {
+		if h := isa.HelperOf(int32(in.Imm)); h.Name != "" {
+			return "call " + h.Name
+		}
+	}
+	return isa.Format(in.Insn, target)
+}
+
+func nameOf[K comparable](m map[string]K, v K) string {
+	for n, x := range m {
+		if x == v {
+			return n
+		}
+	}
+	return ""
+}
