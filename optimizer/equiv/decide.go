@@ -86,6 +86,9 @@ func (s *sim) congruent(a, b smt.Term, hyps []smt.Term) bool {
 	if x.Op != smt.OpUF || y.Op != smt.OpUF || x.Name != y.Name || len(x.Args) != len(y.Args) || len(x.Args) == 0 || x.Width != y.Width {
 		return false
 	}
+	if x.Name == "write" && !s.e.Covers(a, b) {
+		return false
+	}
 	for i := range x.Args {
 		if !s.equal(x.Args[i], y.Args[i], hyps) {
 			return false
@@ -104,9 +107,16 @@ func (s *sim) equalMemory(p, q *symex.State, hyps []smt.Term) error {
 		return giveUp("the calls leave different memory")
 	}
 	for _, class := range memClasses(p, q) {
-		if !s.equal(s.e.Freeze(p, class), s.e.Freeze(q, class), hyps) {
+		s.e.Replacing(false)
+		a := s.e.Freeze(p, class)
+		s.e.Replacing(true)
+		b := s.e.Freeze(q, class)
+		if !s.equal(a, b, hyps) {
 			return giveUp("memory %s differs, or cannot be proved equal", class)
 		}
+	}
+	if s.e.Split() {
+		return giveUp("a store to shared memory is made in pieces")
 	}
 	return nil
 }

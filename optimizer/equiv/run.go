@@ -56,6 +56,7 @@ func (s *sim) region(k *cut) error {
 	ps, qs := s.enter(k)
 	s.facts = k.facts
 	s.e.Align, s.e.OnToken = nil, nil
+	s.e.Replacing(false)
 	pe, err := s.paths(s.p, k.bp, ps, len(k.facts))
 	if err != nil {
 		return err
@@ -76,6 +77,7 @@ func (s *sim) region(k *cut) error {
 		}
 		return s.align(tok, pCalls, st)
 	}
+	s.e.Replacing(true)
 	qe, err := s.paths(s.q, k.bq, qs, len(k.facts))
 	s.e.Align = nil
 	if err != nil {
@@ -240,6 +242,7 @@ func (s *sim) arrive(p, q *end) error {
 		}
 		k = s.newCut(p.block, q.block)
 	}
+	s.e.Replacing(false) // what a cut keeps of memory is P's
 	qs := s.relate(p.state, q.state, q.block, hyps)
 	facts := slices.Clone(p.state.Path)
 	for _, f := range q.state.Path {

@@ -3,6 +3,7 @@ package symex
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -22,11 +23,11 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 	r := e.RegionOf(addr)
 	if r.Kind == Stack {
 		at, ok := e.stackOffset(addr)
+		if !ok && e.outOfFrame(addr) || ok && at+n > isa.StackSize {
+			return 0, ErrOutOfFrame
+		}
 		if !ok {
 			return e.stackLoadAnywhere(s, addr, n), nil
-		}
-		if at+n > isa.StackSize {
-			return 0, ErrOutOfFrame
 		}
 		t := s.Stack[at]
 		for i := 1; i < n; i++ {
@@ -85,12 +86,12 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	r := e.RegionOf(addr)
 	if r.Kind == Stack {
 		at, ok := e.stackOffset(addr)
+		if !ok && e.outOfFrame(addr) || ok && at+n > isa.StackSize {
+			return ErrOutOfFrame
+		}
 		if !ok {
 			e.stackStoreAnywhere(s, addr, v)
 			return nil
-		}
-		if at+n > isa.StackSize {
-			return ErrOutOfFrame
 		}
 		for i := range n {
 			s.Stack[at+i] = c.Extract(v, uint8(8*i), 8)
@@ -111,17 +112,23 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	base, off := e.split(addr)
 	ch := e.chain(s, class)
 	groups := append([]Group(nil), ch.Groups...)
-	bytes := map[int64]smt.Term{}
+	g := Group{Base: base, Bytes: map[int64]smt.Term{}}
+	if r.Kind == MapValue {
+		g.Chunks = map[int64]chunk{}
+	}
 	if k := len(groups); k > 0 && groups[k-1].Base == base {
-		for o, b := range groups[k-1].Bytes {
-			bytes[o] = b
-		}
+		maps.Copy(g.Bytes, groups[k-1].Bytes)
+		maps.Copy(g.Chunks, groups[k-1].Chunks)
 		groups = groups[:k-1]
 	}
 	for i := range n {
-		bytes[off+int64(i)] = c.Extract(v, uint8(8*i), 8)
+		o := off + int64(i)
+		g.Bytes[o] = c.Extract(v, uint8(8*i), 8)
+		if g.Chunks != nil {
+			g.Chunks[o] = chunk{off, n}
+		}
 	}
-	ch.Groups = append(groups, Group{Base: base, Bytes: bytes})
+	ch.Groups = append(groups, g)
 	s.Mem[class] = ch
 	return nil
 }

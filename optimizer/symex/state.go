@@ -48,6 +48,8 @@ func (r Region) class() string {
 type Group struct {
 	Base  smt.Term
 	Bytes map[int64]smt.Term // by offset from Base
+	// Chunks says how the bytes were stored, for memory that others see.
+	Chunks map[int64]chunk
 }
 
 // Chain is the contents of a memory class: a token, then writes in order.
@@ -98,6 +100,8 @@ type Engine struct {
 
 	fp, ctx smt.Term
 	callees map[*prog.Func]isa.RegSet
+	shapes  shapes
+	side    int
 	assume  map[string]bool
 }
 
@@ -236,6 +240,13 @@ func (e *Engine) stackOffset(addr smt.Term) (int, bool) {
 	return int(off) + isa.StackSize, true
 }
 
+// outOfFrame: addr is a constant offset from the frame pointer, and outside.
+func (e *Engine) outOfFrame(addr smt.Term) bool {
+	base, _ := e.split(addr)
+	_, ok := e.stackOffset(addr)
+	return base == e.fp && !ok
+}
+
 // chain returns a class's contents.
 func (e *Engine) chain(s *State, class string) Chain {
 	if ch, ok := s.Mem[class]; ok {
@@ -267,7 +278,9 @@ func (e *Engine) freezeGroup(t smt.Term, g Group) smt.Term {
 	for _, o := range offs {
 		args = append(args, e.C.Const(uint64(o), 64), g.Bytes[o])
 	}
-	return e.C.UF("write", 0, args...)
+	w := e.C.UF("write", 0, args...)
+	e.note(w, g)
+	return w
 }
 
 // Classes lists the classes that s has contents for.

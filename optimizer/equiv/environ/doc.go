@@ -1,0 +1,15 @@
+// Package environ runs functions on concrete values, to test what proofs claim.
+//
+// A World fixes everything outside the function: memory contents, packet, which
+// keys maps hold, what helpers answer. All of it is computed from a seed, so two
+// functions run in the same World meet the same environment. A Trace is what a
+// run did that others can see: calls in order, memory outside the frame, the
+// result.
+//
+// The meaning of instructions comes from the isa rows. Every address is
+// readable: bounds are the kernel's matter, and a World only has to give
+// functions that the kernel accepts the chance to differ.
+//
+// Invariant: runs of one function in one World give equal Traces. To teach it a
+// helper with a meaning of its own, add a case to call.
+package environ

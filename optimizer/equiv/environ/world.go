@@ -1,0 +1,101 @@
+package environ
+
+import (
+	"hash/fnv"
+	"math/bits"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// World is an environment. Use NewWorld.
+type World struct {
+	seed uint64
+	pool []uint64 // values worth meeting
+	size uint64   // packet length in bytes
+}
+
+// Where things lie. The kinds of memory are far apart.
+const (
+	frameTop   = 0xffffc900_0010_0000
+	contextAt  = 0xffff8880_1000_0000
+	packetAt   = 0xffff8881_0000_0000
+	mapsAt     = 0xffff9000_0000_0000
+	symbolsAt  = 0xffffffff_a000_0000
+	packetStep = 1 << 24 // between the packet's places before and after a change
+)
+
+// NewWorld makes an environment. Values that the function compares with or
+// masks by turn up in it often, in both byte orders.
+func NewWorld(seed uint64, f *prog.Func) *World {
+	w := &World{seed: mix(seed, 0), pool: []uint64{0, 1, 2, 3, 4, 7, 8, 16, 0x45, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, ^uint64(0), 0}}
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		if !in.Row().Imm || in.Row().Kind == isa.KindCallHelper {
+			continue
+		}
+		v := uint64(in.Imm)
+		w.pool = append(w.pool, v, v, v+1, v-1, uint64(bits.ReverseBytes16(uint16(v))), uint64(bits.ReverseBytes32(uint32(v))))
+	}
+	sizes := []uint64{0, 13, 14, 34, 42, 54, 60, 64, 100, 200, 1500}
+	w.size = sizes[w.hash(1)%uint64(len(sizes))]
+	return w
+}
+
+func mix(a, b uint64) uint64 {
+	x := a ^ b*0x9e3779b97f4a7c15
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return x ^ x>>32
+}
+
+func (w *World) hash(parts ...uint64) uint64 {
+	h := w.seed
+	for _, p := range parts {
+		h = mix(h, p)
+	}
+	return h
+}
+
+// value picks something interesting, or anything.
+func (w *World) value(h uint64) uint64 {
+	if h&7 == 0 {
+		return mix(h, 1)
+	}
+	return w.pool[(h>>3)%uint64(len(w.pool))]
+}
+
+// initial is the byte at an address before anyone wrote there. Words are cut
+// into one, two, four or eight byte fields.
+func (w *World) initial(addr, epoch uint64) byte {
+	h := w.hash(2, addr>>3, epoch)
+	width := uint64(1) << (h & 3)
+	field := addr & 7 / width
+	return byte(w.value(mix(h, field)) >> (8 * (addr & 7 % width)))
+}
+
+func name(s string) uint64 {
+	f := fnv.New32a()
+	f.Write([]byte(s))
+	return uint64(f.Sum32())
+}
+
+// mapAt is where a map's first value lies.
+func mapAt(m string) uint64 { return mapsAt + name(m)<<14 }
+
+// contextPointer tells whether a context field holds a packet address, and
+// which: its start or its end.
+func contextPointer(t prog.Type, off uint64, n int) (start, ok bool) {
+	if n != 4 {
+		return false, false
+	}
+	switch t {
+	case prog.TypeXDP:
+		return off != 4, off == 0 || off == 4 || off == 8
+	case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit:
+		return off != 80, off == 76 || off == 80 || off == 140
+	}
+	return false, false
+}
