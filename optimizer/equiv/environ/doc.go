@@ -1,6 +1,9 @@
-// Package environ runs functions on concrete values, to test what proofs claim.
+// Package environ runs functions in made-up environments, to test what proofs claim.
 //
-// A World fixes everything outside the function: memory contents, packet, which
+//
+// It differs from package interp in that nothing is real: every address is
+// readable, and every helper answers something, so any pair of functions can be
+// compared. A World fixes everything outside the function: memory contents, packet, which
 // keys maps hold, what helpers answer. All of it is computed from a seed, so two
 // functions run in the same World meet the same environment. A Trace is what a
 // run did that others can see: calls in order, memory outside the frame, the
