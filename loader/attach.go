@@ -45,6 +45,10 @@ type XDPOptions struct {
 	Force bool
 	// Fallback allows generic mode where native is refused.
 	Fallback bool
+	// Tied has the kernel detach the program when this process dies, by a BPF
+	// link in place of a netlink message. An interface that has a program
+	// already is served by netlink all the same, since only that can replace it.
+	Tied bool
 }
 
 // XDPAttachment is a program on an interface. Close puts back what was there
@@ -55,6 +59,8 @@ type XDPAttachment struct {
 	socket *nl.SocketHandle // in the interface's namespace
 	index  int
 	before int // file descriptor of the program attached before, or -1
+	link   int // file descriptor of the BPF link, or -1
+	tied   bool
 	oldMod XDPMode
 	closed bool
 }
@@ -71,7 +77,7 @@ func AttachXDP(iface string, prog int, o XDPOptions) (*XDPAttachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach XDP to %s: %w", iface, err)
 	}
-	a := &XDPAttachment{socket: &nl.SocketHandle{Socket: s}, before: -1, Mode: o.Mode}
+	a := &XDPAttachment{socket: &nl.SocketHandle{Socket: s}, before: -1, link: -1, tied: o.Tied, Mode: o.Mode}
 	if err := a.attach(h, iface, prog, o); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("attach XDP to %s: %w", iface, err)
@@ -127,9 +133,30 @@ func (a *XDPAttachment) attach(h *netlink.Handle, iface string, prog int, o XDPO
 	return nil
 }
 
-// set attaches prog, or detaches with -1. netlink.LinkSetXdpFdWithFlags would
-// work in the calling thread's namespace; Close may run on any thread.
+// set attaches prog, or detaches with -1.
 func (a *XDPAttachment) set(prog int, m XDPMode) error {
+	switch {
+	case !a.tied || a.before >= 0:
+		return a.send(prog, m)
+	case a.link < 0 && prog >= 0:
+		fd, err := linkXDP(prog, a.index, m)
+		if err == nil {
+			a.link = fd
+		}
+		return err
+	case prog >= 0:
+		return linkUpdate(a.link, prog)
+	case a.link >= 0:
+		fd := a.link
+		a.link = -1
+		return unix.Close(fd)
+	}
+	return nil
+}
+
+// send attaches prog, or detaches with -1, by netlink. netlink.LinkSetXdpFdWithFlags would
+// work in the calling thread's namespace; Close may run on any thread.
+func (a *XDPAttachment) send(prog int, m XDPMode) error {
 	return netlinkRetry(func() error {
 		req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
 		req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: a.socket}

@@ -21,6 +21,8 @@ const (
 	cmdProgFDByID     = 13
 	cmdObjInfoByFD    = 15
 	cmdMapLookupBatch = 24
+	cmdLinkCreate     = 28
+	cmdLinkUpdate     = 29
 	cmdEnableStats    = 32
 	maxSyscallRetries = 64
 )
@@ -280,6 +282,23 @@ func Runs(fd int) (ProgRuns, error) {
 func ProgType(fd int) (uint32, error) {
 	i, err := infoByFD(fd)
 	return i.kind, err
+}
+
+// attachXDPType is BPF_XDP of enum bpf_attach_type.
+const attachXDPType = 37
+
+// linkXDP attaches a program by a BPF link, which ends with its descriptor.
+func linkXDP(prog, ifindex int, m XDPMode) (int, error) {
+	a := struct{ prog, target, attachType, flags uint32 }{uint32(prog), uint32(ifindex), attachXDPType, uint32(m)}
+	fd, err := bpfCall(cmdLinkCreate, unsafe.Pointer(&a), unsafe.Sizeof(a))
+	return int(fd), err
+}
+
+// linkUpdate exchanges a link's program.
+func linkUpdate(link, prog int) error {
+	a := struct{ link, prog, flags, old uint32 }{uint32(link), uint32(prog), 0, 0}
+	_, err := bpfCall(cmdLinkUpdate, unsafe.Pointer(&a), unsafe.Sizeof(a))
+	return err
 }
 
 // ProgID returns the kernel's number of a loaded program.

@@ -2,8 +2,9 @@
 // one is faster than another, and whether two behave alike.
 //
 // Latency times BPF_PROG_TEST_RUN by paired sampling; Differ runs two programs
-// on the same packets and compares all that they do; Compare does both. Sweep
-// and its relatives send packets over a testbed. Results are Records: immutable
+// on the same packets and compares all that they do; Compare does both, and Race
+// chooses among candidates. Throughput, LossFreeRate and OnInterface work with
+// real frames on a testbed or a network card. Results are Records: immutable
 // JSON lines with every raw sample, from which all tables are generated.
 //
 // Invariant: a Verdict other than Void rests on a control, the same program

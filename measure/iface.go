@@ -87,6 +87,8 @@ func OnInterface(ctx context.Context, base Subject, rivals []Subject, o Interfac
 		return nil, fmt.Errorf("run statistics: %w", err)
 	}
 	defer unix.Close(stats)
+	// A killed process must not leave its program on a network card.
+	o.XDP.Tied = true
 	at, err := loader.AttachXDP(o.Iface, insts[0].FD, o.XDP)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ func Probe() []loader.Capability {
 		{Name: "veth pair", Note: "needs the veth module: modprobe veth"},
 		{Name: "generic XDP on veth"},
 		{Name: "native XDP on veth"},
-		{Name: "XDP live frames", Note: "needs Linux 5.18; AF_PACKET is used without it"},
+		{Name: "XDP live frames", Note: "needs Linux 5.18; throughput is not measured without it"},
 	}
 	fail := func(i int, err error) []loader.Capability {
 		list[i].Note = fmt.Sprintf("%v (%s)", err, list[i].Note)

@@ -103,6 +103,69 @@ func TestAttachRestores(t *testing.T) {
 	}
 }
 
+// A tied program goes with its descriptor, Close or not; beside a program of
+// somebody else, netlink takes over.
+func TestTiedAttachment(t *testing.T) {
+	kerneltest.Require(t)
+	n, err := NewNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	p, err := n.NewPair(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = n.Do(func() error {
+		program := func() uint32 {
+			l, err := netlink.LinkByName(p.Left)
+			if err != nil || l.Attrs().Xdp == nil {
+				return 0
+			}
+			return l.Attrs().Xdp.ProgId
+		}
+		one, two := kerneltest.XDPReturn(t, 1), kerneltest.XDPReturn(t, 2)
+		o := loader.XDPOptions{Mode: loader.XDPNative, Tied: true}
+		a, err := loader.AttachXDP(p.Left, one.FD(), o)
+		if err != nil {
+			return err
+		}
+		if got := program(); got != one.ID(t) {
+			t.Errorf("program %d is attached, want %d", got, one.ID(t))
+		}
+		if err := a.Replace(two.FD()); err != nil {
+			return err
+		}
+		if got := program(); got != two.ID(t) {
+			t.Errorf("program %d is attached after Replace, want %d", got, two.ID(t))
+		}
+		if err := a.Close(); err != nil {
+			return err
+		}
+		if got := program(); got != 0 {
+			t.Errorf("program %d is attached after Close", got)
+		}
+		before, err := loader.AttachXDP(p.Left, one.FD(), loader.XDPOptions{Mode: loader.XDPNative})
+		if err != nil {
+			return err
+		}
+		defer before.Close()
+		if a, err = loader.AttachXDP(p.Left, two.FD(), o); err != nil {
+			return err
+		}
+		if err := a.Close(); err != nil {
+			return err
+		}
+		if got := program(); got != one.ID(t) {
+			t.Errorf("program %d is attached, want the one before, %d", got, one.ID(t))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDefaultRouteIsRefused(t *testing.T) {
 	kerneltest.Require(t)
 	n, err := NewNamespace()
