@@ -100,3 +100,45 @@ func arms(r *run) {
 		r.g.Insns[j] = prog.Insn{Insn: isa.Insn{Op: op, Dst: use.Dst, Imm: int64(amount)}, Target: -1, Origin: use.Origin}
 	}
 }
+
+// storeArms stores a choice of two constants in the arms of the branch instead
+// of after it: `x = 1; if c goto L; x = 0; L: *a = x` becomes
+// `*a = 0; if !c goto L; *a = 1; L:`. Only the stack may see both values.
+func storeArms(r *run) {
+	for k := range r.f.Insns {
+		in := &r.f.Insns[k]
+		j := k + 2
+		if in.Row().Kind != isa.KindCondJump || in.Frozen() || in.Target != j || j+1 >= len(r.f.Insns) || r.vals.Before[k] == nil || r.vals.Before[k+1] == nil {
+			continue
+		}
+		arm, use := &r.f.Insns[k+1], &r.f.Insns[j]
+		row := use.Row()
+		if !plain(arm) || row.Kind != isa.KindStore || row.Imm || use.Frozen() || use.Dst != isa.FP || use.Src != arm.Dst || r.live.After[j].Has(arm.Dst) {
+			continue
+		}
+		if len(r.cfg.Blocks[r.cfg.BlockOf[j]].Preds) != 2 || !r.lonely(k+1) || in.Use().Has(arm.Dst) {
+			continue
+		}
+		st, err := r.vals.After(k+1, arm)
+		if err != nil || r.vals.Before[k].Regs[arm.Dst] == 0 {
+			continue
+		}
+		taken, ok1 := r.immediate(r.vals.Before[k].Regs[arm.Dst], row.Width)
+		falls, ok2 := r.immediate(st.Regs[arm.Dst], row.Width)
+		if !ok1 || !ok2 || !r.ok(j, "stores in the arms: %s", text(use)) {
+			continue
+		}
+		store := func(v int64) prog.Insn {
+			if row.Width < 32 {
+				v = int64(uint64(v) & lowBits(row.Width))
+			}
+			return r.at(j, isa.Insn{Op: isa.Store(row.Width, true), Dst: isa.FP, Off: use.Off, Imm: v})
+		}
+		r.g.Insns[k+1] = store(falls)
+		r.g.Insns[j] = prog.New(isa.Insn{Op: isa.Nop})
+		if err := r.g.Splice(k, k, []prog.Insn{store(taken)}); err != nil {
+			panic("pass: nothing was replaced: " + err.Error())
+		}
+		return // positions changed: one a run
+	}
+}

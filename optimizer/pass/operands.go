@@ -128,8 +128,8 @@ func (r *run) storeOperand(k int, in *prog.Insn, st *symex.State) bool {
 		return false
 	}
 	if v, ok := r.immediate(st.Regs[in.Src], row.Width); ok {
-		if r.contextStore(k, in) {
-			return false // the kernel takes immediates to the context only lately
+		if r.MCPU < 4 && r.contextStore(k, in) {
+			return false // kernels of that time take no immediates there
 		}
 		if r.ok(k, "stores the constant %d: %s", v, text(in)) {
 			if row.Width < 32 {
