@@ -229,6 +229,8 @@ func meet(a symex.Region, aKnown bool, b symex.Region, bKnown bool) (symex.Regio
 		return b, bKnown
 	case !bKnown || a == b:
 		return a, true
+	case a.Kind == symex.MapValue && b.Kind == symex.MapValue:
+		return symex.Region{Kind: symex.MapValue}, true
 	case stack(a) || stack(b):
 		return symex.Region{Kind: symex.Any}, true
 	}

@@ -57,6 +57,10 @@ func (e *Engine) at(base smt.Term, off int64) smt.Term {
 
 func (e *Engine) loadByte(s *State, r Region, base smt.Term, off int64) smt.Term {
 	class := r.class()
+	if r.Kind == MapValue && r.Map == nil {
+		// The value of some map, so neither packet nor context.
+		return e.C.UF("load", 8, e.memory(s, func(class string) bool { return class == "pkt" || class == "ctx" }), e.at(base, off))
+	}
 	if class == "" {
 		// Could be any class: a function of all memory.
 		return e.C.UF("load", 8, e.Memory(s), e.at(base, off))

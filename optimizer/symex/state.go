@@ -23,7 +23,8 @@ const (
 	Any // may point anywhere, the stack included
 )
 
-// Region is what a pointer points into.
+// Region is what a pointer points into. A MapValue without a Map is the value
+// of one of several maps.
 type Region struct {
 	Kind RegionKind
 	Map  *prog.Map
@@ -295,8 +296,16 @@ func (s *State) Classes() []string {
 
 // Memory folds all memory but the stack into one token.
 func (e *Engine) Memory(s *State) smt.Term {
+	return e.memory(s, func(string) bool { return false })
+}
+
+// memory is Memory without some classes.
+func (e *Engine) memory(s *State, without func(class string) bool) smt.Term {
 	args := []smt.Term{s.Epoch, s.MapSet}
 	for _, k := range s.Classes() {
+		if without(k) {
+			continue
+		}
 		ch := s.Mem[k]
 		if len(ch.Groups) == 0 && ch.Token == e.C.UF("mem:"+k, 0, s.Epoch) {
 			continue // untouched
