@@ -39,6 +39,7 @@ var table = []Pass{
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
+	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
 }

@@ -133,6 +133,9 @@ func (r *run) synthesize(st *symex.State, d isa.Reg, goal smt.Term, imms []int64
 			}
 		case row.Imm && row.Fn != isa.FnNeg:
 			for _, v := range imms {
+				if shift(row.Fn) && (v < 0 || v >= int64(row.Width)) {
+					continue // the kernel refuses those
+				}
 				if try(isa.Insn{Op: row.Op, Dst: d, Imm: v}) {
 					return isa.Insn{Op: row.Op, Dst: d, Imm: v}, true
 				}
@@ -145,6 +148,8 @@ func (r *run) synthesize(st *symex.State, d isa.Reg, goal smt.Term, imms []int64
 	}
 	return isa.Insn{}, false
 }
+
+func shift(fn isa.Fn) bool { return fn == isa.FnLsh || fn == isa.FnRsh || fn == isa.FnArsh }
 
 // expensive operations never replace others.
 func expensive(fn isa.Fn) bool {
