@@ -49,7 +49,7 @@ func (k *referee) compare(f *prog.Func, inputs []interp.Input) (loaded bool, err
 	if err != nil {
 		return false, err
 	}
-	p, err := loader.LoadRaw(kerneltest.XDP, code, loader.RawOptions{Name: "random"})
+	p, err := loader.LoadRaw(uint32(f.Type), code, loader.RawOptions{Name: "random"})
 	if err != nil {
 		return false, nil
 	}
@@ -153,26 +153,31 @@ func TestRandomProgramsAgreeWithKernel(t *testing.T) {
 	t.Logf("seed %d: %d of %d programs loaded, no disagreement", *seed, loaded, tried)
 }
 
-// TestBugs runs the programs that once disagreed.
-func TestBugs(t *testing.T) {
+// TestFiles runs the programs that once disagreed, and a program for each helper
+// whose result the interpreter computes.
+func TestFiles(t *testing.T) {
 	k := newReferee(t)
-	files, err := filepath.Glob("testdata/bugs/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no files in testdata/bugs", err)
-	}
 	r := rand.New(rand.NewPCG(*seed, 13))
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	for _, dir := range []string{"bugs", "helpers"} {
+		files, _ := filepath.Glob("testdata/" + dir + "/*.txt")
+		if len(files) == 0 {
+			t.Fatalf("no files in testdata/%s", dir)
 		}
-		f, err := prog.ParseFunc(file, string(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ok, err := k.compare(f, randomInputs(r, 50))
-		if err != nil || !ok {
-			t.Errorf("%s: loaded %v, %v", file, ok, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := prog.ParseFunc(file, string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ok, err := k.compare(f, randomInputs(r, 400))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			} else if !ok {
+				t.Errorf("%s: the kernel refused it", file)
+			}
 		}
 	}
 }

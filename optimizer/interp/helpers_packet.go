@@ -8,7 +8,13 @@ import (
 
 const (
 	eNOMEM = -12
+	eACCES = -13
 	eFAULT = -14
+
+	// frameBytes at the start of the headroom belong to the kernel
+	// (sizeof(struct xdp_frame)).
+	frameBytes = 40
+
 	ethLen = 14
 )
 
@@ -50,7 +56,7 @@ func adjustHead(m *Machine, a [5]uint64) (int64, error) {
 	c := &m.ctx
 	metaLen := c.data - c.meta
 	data := int64(c.data) + int64(int32(a[1]))
-	if data < int64(metaLen) || data > int64(c.end)-ethLen {
+	if data < int64(frameBytes+metaLen) || data > int64(c.end)-ethLen {
 		return eINVAL, nil
 	}
 	p := m.data[regPacket]
@@ -63,8 +69,11 @@ func adjustMeta(m *Machine, a [5]uint64) (int64, error) {
 	c := &m.ctx
 	meta := int64(c.meta) + int64(int32(a[1]))
 	n := int64(c.data) - meta
-	if meta < 0 || n < 0 || n%4 != 0 || n > 252 {
+	if meta < frameBytes || n < 0 {
 		return eINVAL, nil
+	}
+	if n%4 != 0 || n > 252 {
+		return eACCES, nil
 	}
 	c.meta = uint64(meta)
 	return 0, nil
@@ -161,28 +170,44 @@ func pullData(m *Machine, a [5]uint64) (int64, error) {
 	return 0, nil
 }
 
-// fold reduces a one's complement sum to 16 bits.
-func fold(s uint64) uint16 {
-	for s > 0xffff {
-		s = s&0xffff + s>>16
-	}
-	return uint16(s)
+// One's complement arithmetic as the kernel does it (include/net/checksum.h):
+// zero has two forms, and which one comes out can be seen.
+
+func add32(a, b uint32) uint32 {
+	s := uint64(a) + uint64(b)
+	return uint32(s) + uint32(s>>32)
 }
 
-func sum(b []byte) (s uint64) {
-	for ; len(b) > 1; b = b[2:] {
-		s += uint64(binary.LittleEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint64(b[0])
+// fold is csum_from32to16.
+func fold(s uint32) uint16 {
+	s = s&0xffff + s>>16
+	return uint16(s + s>>16)
+}
+
+// partial is csum_partial over a multiple of four bytes.
+func partial(b []byte, s uint32) uint32 {
+	for ; len(b) >= 4; b = b[4:] {
+		s = add32(s, binary.LittleEndian.Uint32(b))
 	}
 	return s
 }
 
 // replaced is the checksum after a word changed (RFC 1624).
 func replaced(check uint16, from, to uint64) uint16 {
-	return ^fold(uint64(^check) + uint64(^fold(from)) + uint64(fold(to)))
+	return ^fold(add32(add32(^uint32(check), ^uint32(from)), uint32(to)))
 }
+
+// replaced16 is csum_replace2, which stays within 16 bits.
+func replaced16(check, from, to uint16) uint16 {
+	add := func(a, b uint16) uint16 {
+		s := uint32(a) + uint32(b)
+		return uint16(s) + uint16(s>>16)
+	}
+	return ^add(add(^check, ^from), to)
+}
+
+// byDiff is csum_replace_by_diff.
+func byDiff(check uint16, diff uint64) uint16 { return ^fold(add32(uint32(diff), ^uint32(check))) }
 
 func l3Replace(m *Machine, a [5]uint64) (int64, error) {
 	off := uint64(uint32(a[1]))
@@ -200,11 +225,11 @@ func l3Replace(m *Machine, a [5]uint64) (int64, error) {
 		if a[2] != 0 {
 			return eINVAL, nil
 		}
-		v = replaced(old, 0, uint64(uint32(a[3])))
+		v = byDiff(old, a[3])
 	case 2:
-		v = replaced(old, a[2]&0xffff, a[3]&0xffff)
+		v = replaced16(old, uint16(a[2]), uint16(a[3]))
 	case 4:
-		v = replaced(old, a[2]&0xffff_ffff, a[3]&0xffff_ffff)
+		v = replaced(old, a[2], a[3])
 	default:
 		return eINVAL, nil
 	}
@@ -234,11 +259,11 @@ func l4Replace(m *Machine, a [5]uint64) (int64, error) {
 		if a[2] != 0 {
 			return eINVAL, nil
 		}
-		v = replaced(old, 0, uint64(uint32(a[3])))
+		v = byDiff(old, a[3])
 	case 2:
 		v = replaced(old, a[2]&0xffff, a[3]&0xffff)
 	case 4:
-		v = replaced(old, a[2]&0xffff_ffff, a[3]&0xffff_ffff)
+		v = replaced(old, a[2], a[3])
 	default:
 		return eINVAL, nil
 	}
@@ -258,12 +283,14 @@ func csumDiff(m *Machine, a [5]uint64) (int64, error) {
 	if nf > 0 && from == nil || nt > 0 && to == nil {
 		return 0, ErrFault
 	}
-	s := uint64(uint32(a[4]))
-	if nt > 0 {
-		s += sum(to)
-	}
-	if nf > 0 {
-		s += uint64(^fold(sum(from)))
+	s := uint32(a[4])
+	switch {
+	case nf > 0 && nt > 0:
+		s = add32(partial(to, s), ^partial(from, 0))
+	case nt > 0:
+		s = partial(to, s)
+	case nf > 0:
+		s = ^partial(from, ^s)
 	}
 	return int64(fold(s)), nil
 }
