@@ -56,16 +56,7 @@ const (
 // NewMapView asks the kernel what the map is. An empty name stands for the
 // kernel's, which is cut to 15 bytes.
 func NewMapView(fd int, name string) (*MapView, error) {
-	info := new(struct {
-		kind, id, keySize, valueSize, maxEntries, flags uint32
-		name                                            [16]byte
-	})
-	a := struct {
-		fd, len uint32
-		info    uint64
-	}{uint32(fd), uint32(unsafe.Sizeof(*info)), address(unsafe.Pointer(info))}
-	_, err := bpfCall(cmdObjInfoByFD, unsafe.Pointer(&a), unsafe.Sizeof(a))
-	runtime.KeepAlive(info)
+	info, err := mapInfoByFD(fd)
 	if err != nil {
 		return nil, fmt.Errorf("map info: %w", err)
 	}
@@ -73,6 +64,29 @@ func NewMapView(fd int, name string) (*MapView, error) {
 		name = cString(info.name[:])
 	}
 	return &MapView{fd, name, info.kind, info.keySize, info.valueSize, info.maxEntries}, nil
+}
+
+// mapInfo is the head of struct bpf_map_info.
+type mapInfo struct {
+	kind, id, keySize, valueSize, maxEntries, flags uint32
+	name                                            [16]byte
+}
+
+func mapInfoByFD(fd int) (mapInfo, error) {
+	info := new(mapInfo)
+	a := struct {
+		fd, len uint32
+		info    uint64
+	}{uint32(fd), uint32(unsafe.Sizeof(*info)), address(unsafe.Pointer(info))}
+	_, err := bpfCall(cmdObjInfoByFD, unsafe.Pointer(&a), unsafe.Sizeof(a))
+	runtime.KeepAlive(info)
+	return *info, err
+}
+
+// MapID returns the kernel's number of a map.
+func MapID(fd int) (uint32, error) {
+	info, err := mapInfoByFD(fd)
+	return info.id, err
 }
 
 // Name returns the map's name.
