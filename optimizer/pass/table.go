@@ -41,6 +41,7 @@ var table = []Pass{
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
+	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
 }
 

@@ -1,6 +1,5 @@
 // Package environ runs functions in made-up environments, to test what proofs claim.
 //
-//
 // It differs from package interp in that nothing is real: every address is
 // readable, and every helper answers something, so any pair of functions can be
 // compared. A World fixes everything outside the function: memory contents, packet, which
