@@ -25,13 +25,14 @@ func init() {
 		{ID: 35, Name: "get_current_task", Purity: PureConst},
 		{ID: 42, Name: "get_numa_node_id", Purity: PureConst},
 		{ID: 80, Name: "get_current_cgroup_id", Purity: PureConst},
-		// Tracing.
+		// Tracing. A string shorter than its buffer leaves the rest as it was, and
+		// so does xdp_load_bytes when it fails: what was there before is read.
 		{ID: 4, Name: "probe_read", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
-		{ID: 45, Name: "probe_read_str", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
+		{ID: 45, Name: "probe_read_str", Args: args(ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 112, Name: "probe_read_user", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 113, Name: "probe_read_kernel", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
-		{ID: 114, Name: "probe_read_user_str", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
-		{ID: 115, Name: "probe_read_kernel_str", Args: args(ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
+		{ID: 114, Name: "probe_read_user_str", Args: args(ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
+		{ID: 115, Name: "probe_read_kernel_str", Args: args(ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 16, Name: "get_current_comm", Args: args(ArgMemWrite, ArgSize), Purity: PureFresh},
 		{ID: 6, Name: "trace_printk", Args: args(ArgMemRead, ArgSize, ArgScalar, ArgScalar, ArgScalar)},
 		{ID: 25, Name: "perf_event_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
@@ -49,7 +50,7 @@ func init() {
 		{ID: 54, Name: "xdp_adjust_meta", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 65, Name: "xdp_adjust_tail", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 188, Name: "xdp_get_buff_len", Args: args(ArgCtx), Purity: PureState},
-		{ID: 189, Name: "xdp_load_bytes", Args: args(ArgCtx, ArgScalar, ArgMemWrite, ArgSize), Purity: PureFresh},
+		{ID: 189, Name: "xdp_load_bytes", Args: args(ArgCtx, ArgScalar, ArgMemRW, ArgSize), Purity: PureFresh},
 		{ID: 190, Name: "xdp_store_bytes", Args: args(ArgCtx, ArgScalar, ArgMemRead, ArgSize), WritesPacket: true},
 		{ID: 26, Name: "skb_load_bytes", Args: args(ArgCtx, ArgScalar, ArgMemWrite, ArgSize), Purity: PureFresh},
 		{ID: 68, Name: "skb_load_bytes_relative", Args: args(ArgCtx, ArgScalar, ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},

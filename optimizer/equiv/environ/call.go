@@ -52,7 +52,7 @@ func (m *Machine) call(in *prog.Insn) {
 			read = m.copyOf(v, next)
 		case isa.ArgMemRW:
 			read = m.copyOf(v, next)
-			out = append(out, buffer{v, next})
+			out = append(out, buffer{v, next / 2}) // some are left as they were
 		case isa.ArgMemWrite:
 			out = append(out, buffer{v, next})
 		case isa.ArgMemWriteFixed:
