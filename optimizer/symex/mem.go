@@ -57,9 +57,8 @@ func (e *Engine) at(base smt.Term, off int64) smt.Term {
 
 func (e *Engine) loadByte(s *State, r Region, base smt.Term, off int64) smt.Term {
 	class := r.class()
-	if r.Kind == MapValue && r.Map == nil {
-		// The value of some map, so neither packet nor context.
-		return e.C.UF("load", 8, e.memory(s, func(class string) bool { return class == "pkt" || class == "ctx" }), e.at(base, off))
+	if r.someMap() {
+		return e.C.UF("load", 8, e.memory(s, private), e.at(base, off))
 	}
 	if class == "" {
 		// Could be any class: a function of all memory.
@@ -109,6 +108,10 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 		return nil
 	}
 	class := r.class()
+	if r.someMap() {
+		e.havoc(s, c.UF("store", 0, e.memory(s, private), addr, v), map[string]bool{"ctx": true, "pkt": true})
+		return nil
+	}
 	if class == "" {
 		e.havoc(s, c.UF("store", 0, e.Memory(s), addr, v), nil)
 		return nil

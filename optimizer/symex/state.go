@@ -45,6 +45,13 @@ func (r Region) class() string {
 	return ""
 }
 
+// someMap: a value of a map, but not known of which. So neither packet nor
+// context.
+func (r Region) someMap() bool { return r.Kind == MapValue && r.Map == nil }
+
+// private names the classes that no map value lies in.
+func private(class string) bool { return class == "pkt" || class == "ctx" }
+
 // Group is a set of bytes written through one base address.
 type Group struct {
 	Base  smt.Term
