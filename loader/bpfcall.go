@@ -18,6 +18,7 @@ const (
 	cmdMapUpdate      = 2
 	cmdProgLoad       = 5
 	cmdProgTestRun    = 10
+	cmdProgNextID     = 11
 	cmdProgFDByID     = 13
 	cmdObjInfoByFD    = 15
 	cmdMapLookupBatch = 24
@@ -305,6 +306,31 @@ func linkUpdate(link, prog int) error {
 func ProgID(fd int) (uint32, error) {
 	i, err := infoByFD(fd)
 	return i.id, err
+}
+
+// ProgramsNamed counts the loaded programs of this host with the given name (of
+// which the kernel keeps 15 bytes).
+func ProgramsNamed(name string) (int, error) {
+	name = name[:min(len(name), 15)]
+	count := 0
+	for id := uint32(0); ; {
+		a := struct{ start, next, flags uint32 }{start: id}
+		if _, err := bpfCall(cmdProgNextID, unsafe.Pointer(&a), unsafe.Sizeof(a)); errors.Is(err, unix.ENOENT) {
+			return count, nil
+		} else if err != nil {
+			return 0, fmt.Errorf("list programs: %w", err)
+		}
+		id = a.next
+		fd, err := progFDByID(id)
+		if err != nil {
+			continue // it went meanwhile
+		}
+		info, err := infoByFD(fd)
+		unix.Close(fd)
+		if err == nil && cString(info.name[:]) == name {
+			count++
+		}
+	}
 }
 
 // ProgExists reports whether the kernel has a program with this number.
