@@ -3,6 +3,8 @@
 // must agree. Agreement among our own parts is not correctness; the kernel is
 // the referee.
 //
+// testdata/helpers holds a program for each helper that the interpreter computes;
+// testdata/deviations, cases in which a kernel departs from the instruction set.
 // Program makes a random XDP program over all rows of the instruction table
 // that compute, branch forward, or access stack, packet and map memory. Each
 // disagreement ever found belongs into testdata/bugs as a text file, which the

@@ -44,8 +44,37 @@ func newReferee(t testing.TB) *referee {
 
 // compare runs f on both sides. The first result says whether the kernel's
 // checker accepted the program; the error describes a disagreement.
+// Maps other than the state start empty on each input.
 func (k *referee) compare(f *prog.Func, inputs []interp.Input) (loaded bool, err error) {
-	code, err := Encode(f, k.state.FD())
+	others := map[string]*prog.Map{}
+	for _, in := range f.Insns {
+		if in.Ref != nil && in.Ref.Map != nil && in.Ref.Name != State.Name {
+			others[in.Ref.Name] = in.Ref.Map
+		}
+	}
+	if len(others) == 0 {
+		return k.compareWith(f, inputs, map[string]int{State.Name: k.state.FD()})
+	}
+	k.m = interp.New() // maps of other files may have the same names
+	for n := range inputs {
+		fds := map[string]int{State.Name: k.state.FD()}
+		for name, def := range others {
+			m, err := loader.NewRawMap(uint32(def.Type), int(def.KeySize), int(def.ValueSize), int(def.MaxEntries))
+			if err != nil {
+				return false, err
+			}
+			defer m.Close()
+			fds[name] = m.FD()
+		}
+		if ok, err := k.compareWith(f, inputs[n:n+1], fds); !ok || err != nil {
+			return ok, err
+		}
+	}
+	return true, nil
+}
+
+func (k *referee) compareWith(f *prog.Func, inputs []interp.Input, fds map[string]int) (loaded bool, err error) {
+	code, err := Encode(f, fds)
 	if err != nil {
 		return false, err
 	}

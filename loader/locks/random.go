@@ -210,8 +210,9 @@ func Program(r *rand.Rand, n int, row *isa.Row) *prog.Func {
 	return b.f
 }
 
-// Encode gives the program's bytes with the map's file descriptor filled in.
-func Encode(f *prog.Func, fd int) ([]byte, error) {
+// Encode gives the program's bytes with the maps' file descriptors, by name,
+// filled in.
+func Encode(f *prog.Func, fds map[string]int) ([]byte, error) {
 	at := make([]int, len(f.Insns)+1)
 	for k := range f.Insns {
 		at[k+1] = at[k] + int(f.Insns[k].Row().Slots)
@@ -224,7 +225,7 @@ func Encode(f *prog.Func, fd int) ([]byte, error) {
 		}
 		i := in.Insn
 		if in.Ref != nil {
-			i.Imm = int64(uint32(fd))
+			i.Imm = int64(uint32(fds[in.Ref.Name]))
 			if in.Ref.Kind == prog.RefMapValue {
 				i.Imm |= in.Ref.Off << 32
 			}

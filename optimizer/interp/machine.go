@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -125,7 +126,10 @@ func (m *Machine) Load(f *prog.Func, funcs map[string]*prog.Func) (*Program, err
 			if r := in.Ref; r != nil {
 				switch {
 				case r.Map != nil && row.Kind == isa.KindLoadImm:
-					s := m.mapState(r.Map)
+					s, err := m.mapState(r.Map)
+					if err != nil {
+						return nil, err
+					}
 					c.imm = handleBase + uint64(s.region-regMaps)<<12
 					if r.Kind != prog.RefMap {
 						c.imm = regionAddr(s.region) + uint64(r.Off)
@@ -185,15 +189,22 @@ func (m *Machine) Profile(p *Program) []uint64 {
 	return m.counts
 }
 
-func (m *Machine) mapState(def *prog.Map) *mapState {
+// mapState finds the state of a map. Programs on one machine share the maps of
+// equal names, so these must have equal definitions.
+func (m *Machine) mapState(def *prog.Map) (*mapState, error) {
 	s := m.maps[def.Name]
-	if s == nil {
+	if s != nil {
+		d := s.def
+		if d.Type != def.Type || d.KeySize != def.KeySize || d.ValueSize != def.ValueSize || d.MaxEntries != def.MaxEntries || !bytes.Equal(d.Data, def.Data) {
+			return nil, fmt.Errorf("map %s differs from that of another program on this machine", def.Name)
+		}
+	} else {
 		s = newMap(def, len(m.data))
 		m.data = append(m.data, nil)
 		m.maps[def.Name] = s
 		m.byID = append(m.byID, s)
 	}
-	return s
+	return s, nil
 }
 
 // Run runs a program that Load prepared on this machine.
