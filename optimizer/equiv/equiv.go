@@ -108,7 +108,14 @@ type errGiveUp struct{ reason string }
 
 func (e errGiveUp) Error() string { return e.reason }
 
-func giveUp(format string, args ...any) error { return errGiveUp{fmt.Sprintf(format, args...)} }
+func giveUp(format string, args ...any) error {
+	const longest = 400 // terms can fill pages
+	s := fmt.Sprintf(format, args...)
+	if len(s) > longest {
+		s = s[:longest] + "..."
+	}
+	return errGiveUp{s}
+}
 
 // Func decides whether body q may replace body p of the same function.
 func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
@@ -150,6 +157,9 @@ func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
 		if ctx.Err() != nil {
 			return last
 		}
+	}
+	if d := tell(p, q); d != "" {
+		last.Verdict, last.Reason = Different, d
 	}
 	return last
 }

@@ -126,10 +126,12 @@ func (e *Engine) accessSize(s *State, h *isa.Helper, kind isa.ArgKind, i int, m 
 	switch kind {
 	case isa.ArgMapKey:
 		if m != nil {
+			e.assume[fmt.Sprintf("map %s keeps its key size of %d bytes", m.Name, m.KeySize)] = true
 			return int(m.KeySize), true
 		}
 	case isa.ArgMapValue:
 		if m != nil {
+			e.assume[fmt.Sprintf("map %s keeps its value size of %d bytes", m.Name, m.ValueSize)] = true
 			return int(m.ValueSize), true
 		}
 	case isa.ArgMemWriteFixed:

@@ -138,6 +138,7 @@ func (e *Engine) wideImmediate(in *prog.Insn, imm smt.Term) smt.Term {
 	case prog.RefMap:
 		t := e.C.UF("map:"+r.Name, 64)
 		e.regions[t] = Region{Kind: MapPtr, Map: r.Map}
+		e.maps[r.Name] = true
 		return t
 	case prog.RefMapValue, prog.RefKconfig:
 		t := e.C.UF("data:"+r.Name, 64)

@@ -2,7 +2,9 @@ package symex
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -111,11 +113,12 @@ type Engine struct {
 	shapes  shapes
 	side    int
 	assume  map[string]bool
+	maps    map[string]bool // named by the functions
 }
 
 // NewEngine makes an engine over c.
 func NewEngine(c *smt.Ctx, t prog.Type, entry bool) *Engine {
-	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
+	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
 	e.ctx = c.Var("arg1", 64)
@@ -130,6 +133,10 @@ func (e *Engine) Assumptions() []string {
 	out := make([]string, 0, len(e.assume))
 	for a := range e.assume {
 		out = append(out, a)
+	}
+	if len(e.maps) > 1 {
+		names := slices.Sorted(maps.Keys(e.maps))
+		out = append(out, "no two of these are one map: "+strings.Join(names, ", "))
 	}
 	slices.Sort(out)
 	return out
