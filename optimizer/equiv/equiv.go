@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -136,10 +137,11 @@ func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
 		}
 	}
 	var last Result
-	// Origins pair the joins of a rewritten function; where that fails, or for
-	// functions from elsewhere, every join stops a path.
-	for _, byOrigin := range []bool{true, false} {
-		s := newSim(ctx, v, p, q, byOrigin)
+	for _, how := range []pairing{byOrigin, awayFromEdits, everyJoin} {
+		s := newSim(ctx, v, p, q, how)
+		if s == nil {
+			continue
+		}
 		err := s.run()
 		last = Result{Stats: s.stats}
 		switch {
@@ -249,13 +251,27 @@ func (s *side) joins() []int {
 	return out
 }
 
-func newSim(ctx context.Context, v *Validator, p, q *prog.Func, byOrigin bool) *sim {
+// pairing is how the joins of two functions are paired.
+type pairing uint8
+
+const (
+	// byOrigin pairs the joins of a rewritten function by their instructions.
+	byOrigin pairing = iota
+	// awayFromEdits is byOrigin but for joins that code was changed right
+	// before: what holds there may not show in single registers.
+	awayFromEdits
+	// everyJoin stops at all joins: for functions from elsewhere.
+	everyJoin
+)
+
+// newSim prepares a proof attempt; nil if it would be the same as byOrigin.
+func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *sim {
 	s := &sim{ctx: ctx, v: v, c: v.c, p: newSide(p), q: newSide(q), cuts: map[[2]int]*cut{}, proved: map[[2]smt.Term]bool{}}
 	s.e = symex.NewEngine(v.c, p.Type, p.Entry)
 	s.e.Callee = v.opt.Callee
 	s.slots = stackSlots(p, q)
 	pj, qj := s.p.joins(), s.q.joins()
-	if !byOrigin {
+	if how == everyJoin {
 		for _, b := range pj {
 			s.p.stop[b] = true
 		}
@@ -266,6 +282,17 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, byOrigin bool) *
 		return s
 	}
 	partner := pairJoins(s.p, s.q, pj, qj)
+	if how == awayFromEdits {
+		all := len(partner)
+		for k := range partner {
+			if edited(s.p, s.q, k[0], k[1]) {
+				delete(partner, k)
+			}
+		}
+		if len(partner) == all {
+			return nil
+		}
+	}
 	for k := range partner {
 		s.p.stop[k[0]], s.q.stop[k[1]] = true, true
 	}
@@ -316,6 +343,23 @@ func pairJoins(p, q *side, pj, qj []int) map[[2]int]bool {
 		}
 	}
 	return out
+}
+
+// edited tells whether the instructions right before two joins differ.
+func edited(p, q *side, bp, bq int) bool {
+	ends := func(s *side, b int) map[prog.Insn]int {
+		out := map[prog.Insn]int{}
+		for _, pred := range s.g.Blocks[b].Preds {
+			blk := s.g.Blocks[pred]
+			for k := max(blk.From, blk.To-2); k < blk.To; k++ {
+				in := s.f.Insns[k]
+				in.Target = 0
+				out[in]++
+			}
+		}
+		return out
+	}
+	return !maps.Equal(ends(p, bp), ends(q, bq))
 }
 
 // firstOfOrigin gives the first instruction of each origin.

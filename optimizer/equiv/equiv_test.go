@@ -46,8 +46,8 @@ func TestCases(t *testing.T) {
 				t.Errorf("verdict %v (%s), want %s", r.Verdict, r.Reason, want)
 			}
 			t.Log(r.Verdict, r.Reason)
-			for _, byOrigin := range []bool{true, false} {
-				if err := newSim(context.Background(), v, p, p.Clone(), byOrigin).run(); err != nil {
+			for _, how := range []pairing{byOrigin, everyJoin} {
+				if err := newSim(context.Background(), v, p, p.Clone(), how).run(); err != nil {
 					t.Errorf("p does not equal itself: %v", err)
 				}
 			}

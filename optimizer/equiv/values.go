@@ -32,7 +32,7 @@ func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
 			return nil, err
 		}
 	}
-	s := newSim(ctx, v, f, f, false)
+	s := newSim(ctx, v, f, f, everyJoin)
 	if err := s.run(); err != nil {
 		return nil, err
 	}
