@@ -117,6 +117,11 @@ func (r *run) synthesize(st *symex.State, d isa.Reg, goal smt.Term, imms []int64
 			return mov, true
 		}
 	}
+	if st.Regs[d] != 0 {
+		if v, ok := r.vals.C.IsConst(r.vals.C.Sub(goal, st.Regs[d])); ok && int64(v) == int64(int32(v)) {
+			return isa.Insn{Op: isa.ALU(isa.FnAdd, 64, true), Dst: d, Imm: int64(v)}, true
+		}
+	}
 	for _, row := range isa.Rows() {
 		if row.Kind != isa.KindALU || int(row.MinCPU) > r.MCPU || expensive(row.Fn) {
 			continue
