@@ -14,6 +14,16 @@
 // reach the same kind of point with equal memory, equal calls in the same
 // order, and an equal result at an exit.
 //
+// Memory that other processors see has rules of its own (symex keeps them): no
+// store is invented, an aligned store is not split, loads stay on their side of
+// an atomic that orders. When a proof fails, runs in made-up environments tell
+// Different from Unknown.
+//
+// A new case is a text file in testdata: two bodies and the verdict; bugs go to
+// testdata/bugs for ever. TestMutants damages the bodies of all cases, and of
+// objects given by flag, in one place and requires that what is still Equal
+// behaves alike; run it for long with -mutants and another -mutant.seed.
+//
 // Invariant: Equal is answered only if every obligation was discharged under
 // the final, weakest relation. Hints and heuristics (which points are paired)
 // can cause Unknown, never Equal.

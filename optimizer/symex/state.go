@@ -212,8 +212,8 @@ func (r Region) framed() bool { return r.Kind == Stack || r.Kind == Any }
 // mayBeFrame reports whether a value put together from pieces may be an address
 // of the frame, which was stored there and loaded again. A constant high piece
 // rules that out (an address of the kernel starts with ones, a constant in a
-// program that has them is none), and so does a byte of other memory: the
-// verifier lets no address of a frame out of the frames.
+// program that has them is none), and so does a byte of other memory or one that
+// a helper wrote: the verifier lets no address of a frame out of the frames.
 func (e *Engine) mayBeFrame(t smt.Term) bool {
 	n := e.C.Node(t)
 	if _, ok := e.C.IsConst(n.Args[0]); ok {
@@ -225,7 +225,7 @@ func (e *Engine) mayBeFrame(t smt.Term) bool {
 			piece = n.Args[0]
 		}
 		x := e.C.Node(piece)
-		if x.Op == smt.OpUF && (x.Name == "load" || x.Name == "old") {
+		if x.Op == smt.OpUF && (x.Name == "load" || x.Name == "old" || strings.HasPrefix(x.Name, "out")) {
 			return false
 		}
 		if n.Op != smt.OpConcat {
