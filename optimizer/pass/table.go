@@ -40,6 +40,8 @@ var table = []Pass{
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
+	// Wider stores hide the ones that set their bytes before.
+	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
