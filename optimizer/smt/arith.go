@@ -27,10 +27,26 @@ func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summan
 	case OpNot:
 		*konst -= k
 		return c.summands(n.Args[0], -k, list, konst)
+	case OpOr:
+		// The reverse of disjointSum.
+		if c.disjoint(n.Args) {
+			for _, a := range n.Args {
+				list = c.summands(a, k, list, konst)
+			}
+			return list
+		}
 	case OpConcat:
+		if v := c.nodes[t].ones & c.constBits(t, 0); v != 0 {
+			*konst += k * v
+			return c.summands(c.And(t, c.Const(^v, n.Width)), k, list, konst)
+		}
+		last := n.Args[1]
+		for c.nodes[last].Op == OpConcat {
+			last = c.nodes[last].Args[1]
+		}
 		// y followed by z zero bits is 2^z times a term.
-		if lo := c.nodes[n.Args[1]]; lo.Op == OpConst && lo.K == 0 {
-			y := n.Args[0]
+		if lo := c.nodes[last]; lo.Op == OpConst {
+			y := c.Extract(t, lo.Width, n.Width-lo.Width)
 			if yn := c.nodes[y]; yn.Op == OpExtract && yn.K == 0 && c.Width(yn.Args[0]) == n.Width {
 				y = yn.Args[0]
 			} else {
@@ -77,6 +93,19 @@ func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
 		n.Coef = append(n.Coef, s.k&m)
 	}
 	return c.intern(n)
+}
+
+// disjoint reports whether no two of the terms can have the same bit set.
+func (c *Ctx) disjoint(ts []Term) bool {
+	var used uint64
+	for _, t := range ts {
+		may := ^c.nodes[t].zeros & mask(c.Width(t))
+		if may&used != 0 {
+			return false
+		}
+		used |= may
+	}
+	return true
 }
 
 // disjointSum turns a sum whose summands share no bits into an or.

@@ -8,22 +8,27 @@ func (c *Ctx) Not(a Term) Term {
 	if n.Op == OpConst {
 		return c.Const(^n.K, n.Width)
 	}
-	if !c.opt.Raw {
-		switch n.Op {
-		case OpNot:
-			return n.Args[0]
-		case OpConcat:
-			return c.Concat(c.Not(n.Args[0]), c.Not(n.Args[1]))
-		case OpSExt:
-			return c.SExt(c.Not(n.Args[0]), n.Width)
-		case OpIte:
-			if c.isConst(n.Args[1]) || c.isConst(n.Args[2]) {
-				return c.Ite(n.Args[0], c.Not(n.Args[1]), c.Not(n.Args[2]))
-			}
-		case OpSum:
-			// ~(x - 1) = -x and the like: stay in one form.
-			return c.Sub(c.Const(mask(n.Width), n.Width), a)
+	if c.opt.Raw {
+		return c.intern(Node{Op: OpNot, Width: n.Width, Args: []Term{a}})
+	}
+	return c.once(OpNot, a, 0, func() Term { return c.not(a, n) })
+}
+
+func (c *Ctx) not(a Term, n Node) Term {
+	switch n.Op {
+	case OpNot:
+		return n.Args[0]
+	case OpConcat:
+		return c.Concat(c.Not(n.Args[0]), c.Not(n.Args[1]))
+	case OpSExt:
+		return c.SExt(c.Not(n.Args[0]), n.Width)
+	case OpIte:
+		if c.isConst(n.Args[1]) || c.isConst(n.Args[2]) {
+			return c.Ite(n.Args[0], c.Not(n.Args[1]), c.Not(n.Args[2]))
 		}
+	case OpSum:
+		// ~(x - 1) = -x and the like: stay in one form.
+		return c.Sub(c.Const(mask(n.Width), n.Width), a)
 	}
 	return c.intern(Node{Op: OpNot, Width: n.Width, Args: []Term{a}})
 }
@@ -65,15 +70,21 @@ func (c *Ctx) bitwise(op Op, a, b Term) Term {
 	if xc {
 		a, b, y, yc = b, a, x, true
 	}
-	if yc {
-		if t, ok := c.bitwiseConst(op, a, y, w); ok {
+	return c.once(op, a, b, func() Term {
+		if yc {
+			if t, ok := c.bitwiseConst(op, a, y, w); ok {
+				return t
+			}
+		}
+		if t, ok := c.sliced(op, a, b, w); ok {
 			return t
 		}
-	}
-	if t, ok := c.sliced(op, a, b, w); ok {
-		return t
-	}
-	return c.nary(op, w, a, b)
+		// Without a carry, exclusive or is or, as is a sum.
+		if op == OpXor && c.disjoint([]Term{a, b}) {
+			return c.Or(a, b)
+		}
+		return c.nary(op, w, a, b)
+	})
 }
 
 // bitwiseConst handles a constant operand that decides bits.
@@ -306,7 +317,11 @@ func (c *Ctx) Concat(hi, lo Term) Term {
 	if c.opt.Raw {
 		return c.intern(Node{Op: OpConcat, Width: w, Args: []Term{hi, lo}})
 	}
-	// Right-associated, adjacent pieces merged.
+	return c.once(OpConcat, hi, lo, func() Term { return c.concat(hi, lo, h, l) })
+}
+
+// concat makes a right-associated chain with neighbours merged.
+func (c *Ctx) concat(hi, lo Term, h, l Node) Term {
 	if h.Op == OpConcat {
 		return c.Concat(h.Args[0], c.Concat(h.Args[1], lo))
 	}
@@ -320,7 +335,7 @@ func (c *Ctx) Concat(hi, lo Term) Term {
 		}
 		return c.Concat(t, rest)
 	}
-	return c.intern(Node{Op: OpConcat, Width: w, Args: []Term{hi, lo}})
+	return c.intern(Node{Op: OpConcat, Width: h.Width + l.Width, Args: []Term{hi, lo}})
 }
 
 // merge joins two neighbouring pieces that are one slice.

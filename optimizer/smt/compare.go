@@ -26,6 +26,11 @@ func (c *Ctx) Eq(a, b Term) Term {
 	if xc {
 		a, b, y, yc = b, a, x, true
 	}
+	return c.once(OpEq, a, b, func() Term { return c.eq(a, b, w, y, yc) })
+}
+
+// eq normalizes a == b; y is b's value if it is constant.
+func (c *Ctx) eq(a, b Term, w uint8, y uint64, yc bool) Term {
 	na, nb := &c.nodes[a], &c.nodes[b]
 	if na.zeros&nb.ones|na.ones&nb.zeros != 0 {
 		return c.Bool(false)

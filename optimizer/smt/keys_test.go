@@ -16,3 +16,20 @@ func TestDistinctApplications(t *testing.T) {
 		}
 	}
 }
+
+// Terms with shared parts stay small and quick to make, though each round
+// mentions the one before several times.
+func TestSharedParts(t *testing.T) {
+	c := NewCtx(Options{})
+	x, y := c.Var("x", 64), c.Var("y", 64)
+	p := c.Eq(x, y)
+	for i := range 60 {
+		cond := c.Var(string(rune('A'+i)), 1)
+		x = c.Ite(cond, c.BSwap(c.Not(x)), c.Xor(x, c.Const(uint64(i)<<20|1, 64)))
+		p = c.Or(c.And(p, cond), c.And(c.Not(p), c.Eq(x, c.Ite(cond, y, x))))
+	}
+	c.Eq(x, c.BSwap(x))
+	if c.Len() > 100_000 {
+		t.Errorf("%d terms", c.Len())
+	}
+}

@@ -349,6 +349,10 @@ func TestOneForm(t *testing.T) {
 		{"be16", c.Or(c.Shl(b(0), k(8)), b(1)), c.ZExt(c.BSwap(c.Extract(x, 0, 16)), 64)},
 		{"low word of a sum", c.And(c.Add(x, y), k(0xffffffff)), c.ZExt(c.Add(c.Extract(x, 0, 32), c.Extract(y, 0, 32)), 64)},
 		{"multiple", c.Add(c.Shl(x, k(3)), x), c.Mul(x, k(9))},
+		{"multiple of a zero extension", c.Add(c.Shl(b(0), k(2)), b(0)), c.Mul(b(0), k(5))},
+		{"sum with an or", c.Add(c.Or(c.Shl(x, k(2)), k(3)), y), c.Add(c.Add(y, k(3)), c.Mul(x, k(4)))},
+		{"sum of a sum without carry", c.Add(c.Or(c.Shl(b(0), k(8)), k(0x10001)), c.Sub(y, k(1))), c.Add(c.Shl(b(0), k(8)), c.Add(y, k(0x10000)))},
+		{"exclusive or without common bits", c.Xor(c.Shl(x, k(8)), c.And(y, k(0xff))), c.Or(c.Shl(x, k(8)), c.And(y, k(0xff)))},
 		{"compare", c.Ult(k(4), x), c.Not(c.Ult(x, k(5)))},
 		{"equal after subtraction", c.Eq(c.Sub(x, y), k(0)), c.Eq(x, y)},
 	} {

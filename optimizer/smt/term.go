@@ -66,6 +66,25 @@ type Ctx struct {
 	buf   []byte
 	// slices remembers what Extract made.
 	slices map[sliceKey]Term
+	// made remembers what two-operand constructors made.
+	made map[madeKey]Term
+}
+
+type madeKey struct {
+	op   Op
+	a, b Term
+}
+
+// once remembers make's result. Terms share their parts, and a constructor may
+// descend into both operands: without a memo that takes exponential time.
+func (c *Ctx) once(op Op, a, b Term, make func() Term) Term {
+	key := madeKey{op, a, b}
+	if t, ok := c.made[key]; ok {
+		return t
+	}
+	t := make()
+	c.made[key] = t
+	return t
 }
 
 type sliceKey struct {
@@ -75,7 +94,7 @@ type sliceKey struct {
 
 // NewCtx makes an empty context.
 func NewCtx(o Options) *Ctx {
-	return &Ctx{opt: o, nodes: make([]Node, 1, 1024), table: make(map[string]Term, 1024), slices: map[sliceKey]Term{}}
+	return &Ctx{opt: o, nodes: make([]Node, 1, 1024), table: make(map[string]Term, 1024), slices: map[sliceKey]Term{}, made: map[madeKey]Term{}}
 }
 
 // Len is the number of terms made so far.
