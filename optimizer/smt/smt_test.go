@@ -2,6 +2,7 @@ package smt
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -261,14 +262,16 @@ func backends(t *testing.T, c *Ctx) []Solver {
 	return out
 }
 
+var terms = flag.Int("terms", 300, "number of random terms that a solver proves equal to their normal forms")
+
 // A solver agrees that a term as written equals its normal form: both forms
 // live in one raw context, the normal one rebuilt node by node.
 func TestSolverProvesNormalForms(t *testing.T) {
 	raw := NewCtx(Options{Raw: true})
 	for _, s := range backends(t, raw) {
-		unknown, n := 0, 300
+		unknown, n := 0, *terms
 		if s.Name() != "z3" && s.Name() != "go-z3" {
-			n = 60 // slower
+			n /= 5 // slower
 		}
 		for i := range n {
 			b := &both{r: rand.New(rand.NewPCG(7, uint64(i))), norm: NewCtx(Options{}), raw: raw}
