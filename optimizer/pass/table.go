@@ -38,6 +38,7 @@ var table = []Pass{
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
+	{Name: "comparisons", Doc: "fold what prepares a comparison into it", run: comparisons, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	// Wider stores hide the ones that set their bytes before.
