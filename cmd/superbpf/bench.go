@@ -33,6 +33,8 @@ type benchSettings struct {
 	suite, out, cpu string
 	packets         int
 	quick           bool
+	iface           string
+	forceIface      bool
 }
 
 func benchRunCommand() *cobra.Command {
@@ -58,6 +60,8 @@ Raw records go to OUT/records, tables to OUT.`,
 	f.StringVar(&s.out, "out", "results", "folder for records and tables")
 	f.StringVar(&s.cpu, "input-mcpu", "v2", "instruction set level that clang compiles the inputs for")
 	f.IntVar(&s.packets, "packets", 100_000, "packets for the comparison of behaviour")
+	f.StringVar(&s.iface, "iface", "", "also run XDP programs on this network interface, natively, under the traffic that comes in")
+	f.BoolVar(&s.forceIface, "force-iface", false, "even if the interface carries the default route")
 	f.BoolVar(&s.quick, "quick", false, "fewer measurement rounds")
 	return c
 }
@@ -85,6 +89,7 @@ type outcome struct {
 	Live        [2]float64
 	LiveRatio   [3]float64
 	LiveVerdict string
+	Iface       string // what a network interface's own traffic showed
 	Note        string
 }
 
@@ -139,6 +144,11 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	}
 	if err := sizeTable(stdout, all); err != nil {
 		return err
+	}
+	for _, o := range all {
+		if o.Iface != "" {
+			fmt.Fprintf(stdout, "%s %s\n", o.Program, o.Iface)
+		}
 	}
 	fmt.Fprintf(stdout, "%s\nrecords: %s, tables: %s\n", summary(all), log.Dir, s.out)
 	if ctx.Err() != nil {
@@ -358,11 +368,36 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 		o.LiveVerdict = "not measured: " + err.Error()
 		return nil
 	}
+	if s.iface != "" {
+		if err := onInterface(ctx, b, s, x, y, o, log); err != nil {
+			return err
+		}
+	}
 	r = t.Rivals[0]
 	o.LiveVerdict = r.Verdict.String()
 	o.Live = [2]float64{r.Base.Mid, r.Rival.Mid}
 	o.LiveRatio = ratio(r)
 	if rec, err = measure.NewRecord("throughput", b.Name, uint64(s.seed), measure.CurrentEnv(), t, x, y); err != nil {
+		return err
+	}
+	return log.Write(rec)
+}
+
+// onInterface attaches input and output in turn to the interface asked for.
+func onInterface(ctx context.Context, b *benchmarks.Bench, s *benchSettings, x, y measure.Subject, o *outcome, log measure.Log) error {
+	t, err := measure.OnInterface(ctx, x, []measure.Subject{y}, measure.InterfaceOptions{Iface: s.iface, Seed: uint64(s.seed),
+		XDP: loader.XDPOptions{Mode: loader.XDPNative, Force: s.forceIface}})
+	if errors.Is(err, measure.ErrNoTraffic) {
+		o.Iface = "no packets came in on " + s.iface
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r := t.Rivals[0]
+	o.Iface = fmt.Sprintf("on %s (%s): %.1f -> %.1f ns a packet, %v", t.Iface, t.Mode, r.Base.Mid, r.Rival.Mid, r.Verdict)
+	rec, err := measure.NewRecord("interface", b.Name, uint64(s.seed), measure.CurrentEnv(), t, x, y)
+	if err != nil {
 		return err
 	}
 	return log.Write(rec)

@@ -15,7 +15,6 @@ import (
 
 func verifyCommand() *cobra.Command {
 	var solver, certFile string
-	var raw bool
 	c := &cobra.Command{
 		Use:   "verify IN.o OUT.o",
 		Short: "Prove again that one object may replace another",
@@ -26,7 +25,7 @@ is proved again, nothing in it is believed.
 
 Exit code 0: every function is Equal. 3: some function is not, or not known to be.`,
 		Example: `  superbpf verify xdp.o xdp.opt.o
-  superbpf verify --raw xdp.o xdp.opt.o     # without trusting the term normalizer`,
+  superbpf verify --solver cvc5 xdp.o xdp.opt.o`,
 		Args: exactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := os.ReadFile(args[0])
@@ -49,7 +48,7 @@ Exit code 0: every function is Equal. 3: some function is not, or not known to b
 			if err != nil {
 				return err
 			}
-			v, err := equiv.New(equiv.Options{Solver: solver, Raw: raw, Callee: a.Callee})
+			v, err := equiv.New(equiv.Options{Solver: solver, Callee: a.Callee})
 			if err != nil {
 				return err
 			}
@@ -87,7 +86,6 @@ Exit code 0: every function is Equal. 3: some function is not, or not known to b
 	}
 	c.Flags().StringVar(&solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	c.Flags().StringVar(&certFile, "certificate", "", "certificate to use (default: OUT.o.cert.json if it is there)")
-	c.Flags().BoolVar(&raw, "raw", false, "leave terms as written: slower, and independent of the normalizer")
 	return c
 }
 
