@@ -138,7 +138,11 @@ var opNames = [...]string{OpMul: "bvmul", OpUDiv: "bvudiv", OpURem: "bvurem", Op
 	OpAnd: "bvand", OpOr: "bvor", OpXor: "bvxor", OpNot: "bvnot", OpShl: "bvshl", OpLShr: "bvlshr", OpAShr: "bvashr",
 	OpConcat: "concat", OpUlt: "bvult", OpSlt: "bvslt", OpEq: "="}
 
-// String renders t for people, sharing expanded, up to a depth.
+// maxText bounds a rendering, roughly: shared terms grow without end when they
+// are written out.
+const maxText = 2000
+
+// String renders t for people, sharing expanded, up to a depth and a length.
 func (c *Ctx) String(t Term) string {
 	var b strings.Builder
 	c.render(&b, t, 12)
@@ -158,7 +162,7 @@ func (c *Ctx) render(b *strings.Builder, t Term, depth int) {
 		b.WriteString(n.Name)
 		return
 	}
-	if depth == 0 {
+	if depth == 0 || b.Len() > maxText {
 		b.WriteString("...")
 		return
 	}
@@ -179,6 +183,9 @@ func (c *Ctx) render(b *strings.Builder, t Term, depth int) {
 	}
 	b.WriteString("(" + name)
 	for i, a := range n.Args {
+		if b.Len() > maxText {
+			break
+		}
 		b.WriteByte(' ')
 		if n.Op == OpSum && n.Coef[i] != 1 {
 			fmt.Fprintf(b, "%d*", signed(n.Coef[i], n.Width))
