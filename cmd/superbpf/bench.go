@@ -263,6 +263,7 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 		return nil, err
 	}
 	o.Seconds = time.Since(start).Seconds()
+	fmt.Fprintf(stderr, "  optimized in %.1f s; comparing behaviour and timing\n", o.Seconds)
 	if s.objective == "latency" {
 		if err := pipeline.Select(ctx, opt.Object, res, meter{in, fillMaps(b), uint64(s.seed)}); err != nil {
 			return nil, err

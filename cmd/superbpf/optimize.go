@@ -106,6 +106,9 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		if err != nil {
 			return err
 		}
+		if res.Changed() {
+			fmt.Fprintln(stderr, "timing the candidates (--no-measure leaves that out)")
+		}
 		// Maps are as the object defines them: a program's owner knows better
 		// what they hold, and measures with 'superbpf measure'.
 		if err := pipeline.Select(ctx, opt.Object, res, meter{in, nil, uint64(s.seed)}); err != nil {

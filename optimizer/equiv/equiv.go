@@ -64,6 +64,9 @@ type Validator struct {
 	// One term context and solver serve proofs until the context has grown.
 	c      *smt.Ctx
 	solver smt.Solver
+
+	cache      map[verdictKey]Result
+	cacheStats CacheStats
 }
 
 // New makes a validator.
@@ -118,8 +121,8 @@ func giveUp(format string, args ...any) error {
 	return errGiveUp{s}
 }
 
-// Func decides whether body q may replace body p of the same function.
-func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
+// prove is Func without the cache.
+func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	for _, f := range []*prog.Func{p, q} {
 		if err := prog.Check(f); err != nil {
 			return Result{Verdict: Unsupported, Reason: err.Error()}

@@ -81,3 +81,26 @@ func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {
 	}
 	return p, prog.AdoptRefs(p, q), want
 }
+
+func TestVerdictsAreRemembered(t *testing.T) {
+	v := validator(t, Options{})
+	p, q, _ := readCase(t, "testdata/zext.txt")
+	first := v.Func(context.Background(), p, q)
+	again := v.Func(context.Background(), p.Clone(), q.Clone())
+	if st := v.CacheStats(); st != (CacheStats{Hits: 1, Calls: 2}) || first.Verdict != Equal || again.Verdict != first.Verdict {
+		t.Errorf("%+v, verdicts %v and %v", st, first.Verdict, again.Verdict)
+	}
+	// Another function, the same code: the type decides how wide the result is.
+	p.Type, q.Type = prog.TypeTracing, prog.TypeTracing
+	v.Func(context.Background(), p, q)
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	q.Insns[0].Origin = -1
+	v.Func(done, p, q)
+	if r := v.Func(context.Background(), p, q); r.Verdict != Equal {
+		t.Errorf("a question cut off is answered with %v (%s)", r.Verdict, r.Reason)
+	}
+	if st := v.CacheStats(); st.Hits != 1 {
+		t.Errorf("%+v", st)
+	}
+}
