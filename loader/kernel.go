@@ -128,7 +128,7 @@ func parse(object []byte, program string) (*ebpf.CollectionSpec, error) {
 		}
 	}
 	for name := range spec.Variables {
-		if v := spec.Variables[name]; v != nil && spec.Maps[v.MapName()] == nil {
+		if v := spec.Variables[name]; v != nil && spec.Maps[v.SectionName] == nil {
 			delete(spec.Variables, name)
 		}
 	}

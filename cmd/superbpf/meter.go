@@ -12,14 +12,14 @@ import (
 
 // meter lets the pipeline measure candidates in the kernel.
 type meter struct {
-	inputs []measure.Input
-	fill   func(*loader.Loaded) error
-	seed   uint64
+	inputs  []measure.Input
+	fill    func(*loader.Loaded) error
+	options measure.LatencyOptions // of the final heat
 }
 
 func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipeline.Ranking, error) {
 	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Fill: m.fill,
-		Latency: measure.Quick(measure.LatencyOptions{Seed: m.seed})})
+		Latency: m.options})
 	if err != nil {
 		return pipeline.Ranking{}, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/superbpf/superbpf/measure"
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
@@ -111,7 +112,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		}
 		// Maps are as the object defines them: a program's owner knows better
 		// what they hold, and measures with 'superbpf measure'.
-		if err := pipeline.Select(ctx, opt.Object, res, meter{in, nil, uint64(s.seed)}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, meter{in, nil, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
 			return err
 		}
 		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {

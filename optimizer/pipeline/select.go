@@ -51,22 +51,41 @@ func Select(ctx context.Context, obj Object, res *Result, m Meter) error {
 		}
 		fr.Measured = r.Note
 		if n := steps[r.Best]; n != len(fr.Steps) {
-			fr.Measured += fmt.Sprintf("; %d of %d steps withdrawn", len(fr.Steps)-n, len(fr.Steps))
-			fr.Steps = fr.Steps[:n]
-			fr.Output, fr.After = fr.Input, fr.Before
-			delete(res.Replaced, fr.Index)
-			if n > 0 {
-				fr.Output, fr.After = fr.Steps[n-1].After, fr.Steps[n-1].Cost
-				res.Replaced[fr.Index] = fr.Output
-			}
+			fr.keep(res, n)
 		}
 	}
-	out, err := obj.Encode(res.Replaced)
-	if err != nil {
-		return err
+	return res.encode(obj)
+}
+
+// Withdraw takes back the last third of the steps of a program that was found
+// to be slower, at least one; false when there is none left. It changes res.
+func Withdraw(obj Object, res *Result, program string) (bool, error) {
+	for k := range res.Functions {
+		fr := &res.Functions[k]
+		if !fr.Entry || fr.Name != program || len(fr.Steps) == 0 {
+			continue
+		}
+		fr.keep(res, len(fr.Steps)*2/3)
+		return true, res.encode(obj)
 	}
-	res.Output = out
-	return nil
+	return false, nil
+}
+
+// keep leaves the first n steps of a function.
+func (fr *FuncResult) keep(res *Result, n int) {
+	fr.Measured += fmt.Sprintf("; %d of %d steps withdrawn", len(fr.Steps)-n, len(fr.Steps))
+	fr.Steps = fr.Steps[:n]
+	fr.Output, fr.After = fr.Input, fr.Before
+	delete(res.Replaced, fr.Index)
+	if n > 0 {
+		fr.Output, fr.After = fr.Steps[n-1].After, fr.Steps[n-1].Cost
+		res.Replaced[fr.Index] = fr.Output
+	}
+}
+
+func (res *Result) encode(obj Object) (err error) {
+	res.Output, err = obj.Encode(res.Replaced)
+	return err
 }
 
 // prefixes picks how many of n steps the candidates have: all, and about two
