@@ -177,3 +177,36 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 }
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("\x7fELF"))
+	f.Add(compile(f, "sample.c", "-g", "-mcpu=v3"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := Read(b)
+		if err != nil {
+			return
+		}
+		out, err := o.Encode(nil)
+		if err != nil || !bytes.Equal(out, b) {
+			t.Errorf("unchanged object differs (%v)", err)
+		}
+	})
+}
+
+// An instruction that does not exist makes its function untouchable, and no
+// other.
+func TestUnknownOpcode(t *testing.T) {
+	raw := bytes.Clone(compile(t, "sample.c", "-g", "-mcpu=v2"))
+	o := read(t, raw)
+	fn := o.funcs[0]
+	raw[int(o.file.Sections[fn.sec].Offset)+fn.off] = 0xff
+	o, err := Read(raw)
+	if err != nil {
+		t.Skipf("the loader refuses it first: %v", err)
+	}
+	for i, f := range o.Functions() {
+		if (f.Unsupported != "") != (i == 0) {
+			t.Errorf("%s: %q", f.Name, f.Unsupported)
+		}
+	}
+}
