@@ -105,7 +105,9 @@ func summary(all []*outcome) string {
 }
 
 // writeBenchTables writes the table as Markdown and as tab-separated values.
-func writeBenchTables(dir string, s *benchSettings, all []*outcome) error {
+// Tables of a part of the suite have a name of their own: they must not take the
+// place of whole ones.
+func writeBenchTables(dir string, s *benchSettings, all []*outcome, whole bool) error {
 	h, rs := rows(all)
 	var md, tsv strings.Builder
 	env := measure.CurrentEnv()
@@ -124,6 +126,9 @@ func writeBenchTables(dir string, s *benchSettings, all []*outcome) error {
 		return err
 	}
 	name := strings.ReplaceAll(filepath.Base(s.suite), "/", "-") + "-" + s.cpu + "-" + s.objective
+	if !whole {
+		name += "-partial"
+	}
 	if err := writeFile(filepath.Join(dir, name+".md"), []byte(md.String())); err != nil {
 		return err
 	}
