@@ -46,9 +46,9 @@ type RaceResult struct {
 
 // Race times candidate objects against the first, which is the original; the
 // others come in the caller's order of preference. Heats with few samples send
-// the slower half home until the finalists are left. Best is the fastest that
-// is proved faster; where none is, the first candidate that is not proved
-// slower, and 0 if all are. A program type that the kernel does not run gives
+// the slower half home until the finalists are left. Best is the first that is
+// not proved slower, unless a later one is proved faster than it; 0 if all are
+// slower. A program type that the kernel does not run gives
 // ErrNotMeasurable.
 func Race(ctx context.Context, program string, objects [][]byte, o RaceOptions) (*RaceResult, error) {
 	if len(objects) == 0 {
@@ -102,6 +102,9 @@ func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*Race
 			return nil, err
 		}
 	}
+	if err := r.anew(ctx, subjects, alive, o.Latency); err != nil {
+		return nil, err
+	}
 	r.Finalists = alive
 	r.Best = r.choose(alive)
 	return r, nil
@@ -135,20 +138,36 @@ func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o 
 	return nil
 }
 
+// choose takes the first finalist that is not slower than the original, unless
+// a later one is faster than it beyond both intervals.
 func (r *RaceResult) choose(finalists []int) int {
-	best := -1
-	for _, i := range finalists {
-		if r.Verdicts[i] == Faster && (best < 0 || r.Changes[i] < r.Changes[best]) {
-			best = i
+	best := 0
+	var interval Interval
+	for k, i := range finalists {
+		c := r.Final.Rivals[k].Change
+		if r.Verdicts[i] != Slower && (best == 0 || c.High < interval.Low) {
+			best, interval = i, c
 		}
 	}
-	if best >= 0 {
-		return best
+	return best
+}
+
+// anew measures the finalists once more if one would lose its place for being
+// slower, and lets only those lose that both sessions find slower: with several
+// candidates a program, one interval in twenty is wrong too often.
+func (r *RaceResult) anew(ctx context.Context, subjects []Subject, who []int, o LatencyOptions) error {
+	verdicts := slices.Clone(r.Verdicts)
+	if !slices.ContainsFunc(who, func(i int) bool { return verdicts[i] == Slower }) {
+		return nil
 	}
-	for _, i := range finalists {
-		if r.Verdicts[i] != Slower {
-			return i
+	o.Seed++
+	if err := r.heat(ctx, subjects, who, o); err != nil {
+		return err
+	}
+	for _, i := range who {
+		if r.Verdicts[i] == Slower && verdicts[i] != Slower {
+			r.Verdicts[i] = NoDifference
 		}
 	}
-	return 0
+	return nil
 }

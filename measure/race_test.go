@@ -57,15 +57,17 @@ func TestRaceOfDriftingPrograms(t *testing.T) {
 func TestRaceChoice(t *testing.T) {
 	for _, c := range []struct {
 		verdicts []Verdict
-		changes  []float64
+		changes  [2]Interval
 		want     int
 	}{
-		{[]Verdict{NoDifference, Faster, Faster}, []float64{0, -1, -2}, 2},
-		{[]Verdict{NoDifference, Slower, NoDifference}, []float64{0, 2, -0.1}, 2},
-		{[]Verdict{NoDifference, Slower, Slower}, []float64{0, 2, 1}, 0},
-		{[]Verdict{NoDifference, Void, Void}, []float64{0, 0, 0}, 1},
+		{[]Verdict{NoDifference, Faster, Faster}, [2]Interval{{-1, -1.2, -0.8}, {-2, -2.2, -1.8}}, 2},
+		{[]Verdict{NoDifference, Faster, Faster}, [2]Interval{{-1, -1.5, -0.5}, {-1.2, -1.6, -0.8}}, 1},
+		{[]Verdict{NoDifference, NoDifference, Faster}, [2]Interval{{0, -1, 1}, {-0.5, -0.9, -0.1}}, 1},
+		{[]Verdict{NoDifference, Slower, NoDifference}, [2]Interval{{2, 1, 3}, {-0.1, -1, 1}}, 2},
+		{[]Verdict{NoDifference, Slower, Slower}, [2]Interval{{2, 1, 3}, {1, 0.5, 2}}, 0},
+		{[]Verdict{NoDifference, Void, Void}, [2]Interval{}, 1},
 	} {
-		r := RaceResult{Verdicts: c.verdicts, Changes: c.changes}
+		r := RaceResult{Verdicts: c.verdicts, Final: &LatencyResult{Rivals: []Diff{{Change: c.changes[0]}, {Change: c.changes[1]}}}}
 		if got := r.choose([]int{1, 2}); got != c.want {
 			t.Errorf("%v %v: %d, want %d", c.verdicts, c.changes, got, c.want)
 		}
