@@ -50,11 +50,31 @@ func (m *masks) visible(what string, x, y []byte) []int {
 	var offs []int
 	hidden := m.hidden[what]
 	for i := range min(len(x), len(y)) {
-		if x[i] != y[i] && !hidden[i] {
+		if x[i] != y[i] && !hidden[i] && !carried(x, y, i, hidden) {
 			offs = append(offs, i)
 		}
 	}
 	return offs
+}
+
+// carried tells whether byte i differs only because hidden lower bytes of its
+// aligned 64-bit word carried into it: two readings of a clock that lie on
+// either side of a round number differ in bytes that hardly ever move.
+func carried(x, y []byte, i int, hidden map[int]bool) bool {
+	word, top := i&^7, -1
+	for o := word; o < i; o++ {
+		if hidden[o] {
+			top = o
+		}
+	}
+	if top < 0 {
+		return false
+	}
+	var diff uint64
+	for o := min(word+8, len(x), len(y)) - 1; o >= word; o-- {
+		diff = diff<<8 + uint64(x[o]) - uint64(y[o])
+	}
+	return min(diff, -diff) < 1<<(8*(top-word+1))
 }
 
 // list says what is masked, one line each.
