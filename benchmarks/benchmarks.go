@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -29,6 +30,10 @@ type Bench struct {
 	Paper       string `yaml:"paper"`
 	Context     int    `yaml:"context"` // bytes
 	Maps        []Map  `yaml:"maps"`
+
+	// Traffic is its traffic.yaml, a profile of package traffic; nil if it has
+	// none and runs on the default mix.
+	Traffic []byte `yaml:"-"`
 
 	dir fs.FS // its folder
 }
@@ -116,7 +121,10 @@ func read(dir fs.FS) (*Bench, error) {
 		return nil, err
 	}
 	if b.Name == "" || b.Program == "" {
-		return nil, fmt.Errorf("name and program must be given")
+		return nil, errors.New("name and program must be given")
+	}
+	if b.Traffic, err = fs.ReadFile(dir, "traffic.yaml"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	for _, m := range b.Maps {
 		for _, e := range m.Entries {

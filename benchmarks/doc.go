@@ -18,5 +18,8 @@
 // u64 (little-endian numbers), be16 be32 be64 (network order), ip (an IPv4 or
 // IPv6 address), mac, pad (a number of zero bytes), hex.
 //
+// A traffic.yaml beside it is the traffic that the program is measured on, a
+// profile of package traffic; without one it is the default mix.
+//
 // To add a program, add its folder; `superbpf bench run` and the tests find it.
 package benchmarks

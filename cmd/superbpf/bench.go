@@ -18,6 +18,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/elf"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/traffic"
+	"github.com/superbpf/superbpf/traffic/profile"
 )
 
 func benchCommand() *cobra.Command {
@@ -242,6 +243,13 @@ func (s *benchSettings) latency() measure.LatencyOptions {
 func benchInputs(b *benchmarks.Bench, s *benchSettings, n int) ([]measure.Input, error) {
 	if b.Context > 0 {
 		return measure.Contexts(traffic.Contexts(uint64(s.seed), n, b.Context)), nil
+	}
+	if s.pcap == "" && b.Traffic != nil {
+		p, err := profile.Parse(b.Traffic)
+		if err != nil {
+			return nil, fmt.Errorf("traffic.yaml: %w", err)
+		}
+		return mixed(p, uint64(s.seed), n)
 	}
 	return inputs(s.pcap, uint64(s.seed), n)
 }

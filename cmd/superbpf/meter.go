@@ -8,6 +8,7 @@ import (
 	"github.com/superbpf/superbpf/measure"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/traffic"
+	"github.com/superbpf/superbpf/traffic/profile"
 )
 
 // meter lets the pipeline measure candidates in the kernel.
@@ -40,8 +41,7 @@ func inputs(pcap string, seed uint64, n int) ([]measure.Input, error) {
 		if err != nil {
 			return nil, err
 		}
-		packets, err := traffic.Mixed(p, seed, n, nil)
-		return measure.Packets(packets), err
+		return mixed(p, seed, n)
 	}
 	own, err := traffic.ReadPCAPFile(pcap, traffic.Limits{})
 	if err != nil {
@@ -51,4 +51,10 @@ func inputs(pcap string, seed uint64, n int) ([]measure.Input, error) {
 		return nil, fmt.Errorf("%s holds no packets", pcap)
 	}
 	return measure.Packets(traffic.Blend(own, seed, n, nil)), nil
+}
+
+// mixed makes packets around a profile.
+func mixed(p *profile.Profile, seed uint64, n int) ([]measure.Input, error) {
+	packets, err := traffic.Mixed(p, seed, n, nil)
+	return measure.Packets(packets), err
 }

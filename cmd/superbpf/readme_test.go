@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,21 +89,17 @@ func TestREADMETable(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	col := map[string]int{}
-	for i, h := range strings.Split(lines[0], "\t") {
-		if _, dup := col[h]; !dup {
-			col[h] = i
-		}
-	}
+	header := strings.Split(lines[0], "\t")
+	columns := []string{"program", "best", "superbpf", "saved", "K2 saved", "ratio (95 %)", "verdict"}
 	var out strings.Builder
 	out.WriteString("| program | best of clang | superbpf | saved | K2 saved | time ratio (95 %) | verdict |\n|---|---|---|---|---|---|---|\n")
 	for _, l := range lines[1:] {
 		f := strings.Split(l, "\t")
-		k2 := ""
-		if c, ok := col["K2"]; ok {
-			k2 = f[c+1]
+		var cells []string
+		for _, c := range columns {
+			cells = append(cells, f[slices.Index(header, c)])
 		}
-		out.WriteString("| " + strings.Join([]string{f[0], f[col["best"]], f[col["superbpf"]], f[col["saved"]], k2, f[col["ratio (95 %)"]], f[col["verdict"]]}, " | ") + " |\n")
+		out.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
 	check(t, "table", out.String())
 }
