@@ -43,6 +43,9 @@ type Helper struct {
 	Purity    Purity
 	// RetPtr: the result is a pointer or NULL (a map value when MapValue).
 	RetPtr, MapValue bool
+	// Record: what the result points to is the program's alone until a helper
+	// takes it back, and overlaps no other memory.
+	Record bool
 	// ChangesPacket: packet pointers become invalid (bpf_helper_changes_pkt_data).
 	ChangesPacket bool
 	// WritesMaps, WritesPacket, WritesCtx: memory the helper changes beyond its

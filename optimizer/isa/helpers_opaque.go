@@ -79,7 +79,6 @@ func init() {
 		{ID: 127, Name: "seq_write", Args: args(ArgPtr, ArgPtr, ArgScalar)},
 		{ID: 128, Name: "sk_cgroup_id", Args: args(ArgPtr)},
 		{ID: 129, Name: "sk_ancestor_cgroup_id", Args: args(ArgPtr, ArgScalar)},
-		{ID: 131, Name: "ringbuf_reserve", Args: args(ArgMap, ArgScalar, ArgScalar), RetPtr: true},
 		{ID: 132, Name: "ringbuf_submit", Args: args(ArgPtr, ArgScalar)},
 		{ID: 133, Name: "ringbuf_discard", Args: args(ArgPtr, ArgScalar)},
 		{ID: 135, Name: "csum_level", Args: args(ArgCtx, ArgScalar)},

@@ -39,6 +39,7 @@ func init() {
 		{ID: 111, Name: "skb_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
 		{ID: 121, Name: "xdp_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
 		{ID: 130, Name: "ringbuf_output", Args: args(ArgMap, ArgMemRead, ArgSize, ArgScalar)},
+		{ID: 131, Name: "ringbuf_reserve", Args: args(ArgMap, ArgScalar, ArgScalar), RetPtr: true, Record: true},
 		{ID: 134, Name: "ringbuf_query", Args: args(ArgMap, ArgScalar)},
 		// Packets.
 		{ID: 23, Name: "redirect", Args: args(ArgScalar, ArgScalar)},

@@ -79,7 +79,7 @@ func (r *run) storesFrom(i, end int) (*storeRun, bool) {
 	}
 	s := &storeRun{base: base, bytes: map[int64]byteRef{}, kind: r.vals.E.RegionOf(base).Kind}
 	switch s.kind {
-	case symex.Stack, symex.Packet, symex.MapValue:
+	case symex.Stack, symex.Packet, symex.MapValue, symex.Record:
 	default:
 		return nil, false
 	}

@@ -162,4 +162,5 @@ var typeNames = map[string]Type{"xdp": TypeXDP, "tc": TypeSchedCLS, "socket": Ty
 	"raw_tracepoint": TypeRawTracepoint, "cgroup_skb": TypeCgroupSKB, "sock_addr": TypeCgroupSockAddr, "kprobe": TypeKprobe, "tracing": TypeTracing}
 
 var mapTypeNames = map[string]MapType{"hash": MapHash, "array": MapArray, "percpu_array": MapPerCPUArray, "percpu_hash": MapPerCPUHash,
-	"lru_hash": MapLRUHash, "lpm_trie": MapLPMTrie, "prog_array": MapProgArray, "devmap": MapDevMap}
+	"lru_hash": MapLRUHash, "lru_percpu_hash": MapLRUPerCPUHash, "lpm_trie": MapLPMTrie, "prog_array": MapProgArray, "perf_event_array": MapPerfEvent,
+	"devmap": MapDevMap, "devmap_hash": MapDevMapHash, "cpumap": MapCPUMap, "xskmap": MapXSKMap, "queue": MapQueue, "stack": MapStack, "ringbuf": MapRingBuf}

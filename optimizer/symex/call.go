@@ -105,6 +105,9 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 			e.regions[result] = Region{}
 		}
 	}
+	if h.Record {
+		e.regions[result] = Region{Kind: Record}
+	}
 	if e.present(h, m, reads) {
 		s.Path = append(s.Path, c.Ne(result, c.Const(0, 64)))
 	}
@@ -203,7 +206,7 @@ func (e *Engine) present(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
 // after makes the memory that a helper may have changed new.
 func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
 	other := e.writesOther(s, h)
-	keep := map[string]bool{"ctx": !h.WritesCtx && !h.ChangesPacket, "pkt": !h.WritesPacket && !h.ChangesPacket && !other}
+	keep := map[string]bool{"ctx": !h.WritesCtx && !h.ChangesPacket, "pkt": !h.WritesPacket && !h.ChangesPacket && !other, "rec": !other}
 	if h.WritesMaps || other {
 		e.havoc(s, tok, keep)
 		return

@@ -208,7 +208,7 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 		o.mem = e.C.UF("old", row.Width, s.Effect)
 		if row.Fetch || row.Fn == isa.FnCmpXchg || row.Fn == isa.FnLoadAcq || row.Fn == isa.FnStoreRel {
 			// It orders accesses: no load of shared memory passes it.
-			e.havoc(s, s.Effect, map[string]bool{"ctx": true, "pkt": true})
+			e.havoc(s, s.Effect, keepPrivate())
 		}
 	}
 	if row.Store != nil {

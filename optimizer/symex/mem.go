@@ -109,7 +109,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	}
 	class := r.class()
 	if r.someMap() {
-		e.havoc(s, c.UF("store", 0, e.memory(s, private), addr, v), map[string]bool{"ctx": true, "pkt": true})
+		e.havoc(s, c.UF("store", 0, e.memory(s, private), addr, v), keepPrivate())
 		return nil
 	}
 	if class == "" {

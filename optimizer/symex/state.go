@@ -22,7 +22,8 @@ const (
 	Packet
 	MapValue
 	MapPtr
-	Any // may point anywhere, the stack included
+	Record // memory that a helper set aside for the program, until it gives it back
+	Any    // may point anywhere, the stack included
 )
 
 // Region is what a pointer points into. A MapValue without a Map is the value
@@ -39,6 +40,8 @@ func (r Region) class() string {
 		return "ctx"
 	case Packet:
 		return "pkt"
+	case Record:
+		return "rec"
 	case MapValue:
 		if r.Map != nil {
 			return "map:" + r.Map.Name
@@ -52,7 +55,10 @@ func (r Region) class() string {
 func (r Region) someMap() bool { return r.Kind == MapValue && r.Map == nil }
 
 // private names the classes that no map value lies in.
-func private(class string) bool { return class == "pkt" || class == "ctx" }
+func private(class string) bool { return class == "pkt" || class == "ctx" || class == "rec" }
+
+// keepPrivate makes all memory new but those classes.
+func keepPrivate() map[string]bool { return map[string]bool{"ctx": true, "pkt": true, "rec": true} }
 
 // Group is a set of bytes written through one base address.
 type Group struct {

@@ -153,8 +153,14 @@ func (m *Machine) unknown(in *prog.Insn) {
 	if in.Ref != nil {
 		text += " " + in.Ref.Name
 	}
+	reads := isa.ArgRegs
+	if in.Row().Kind == isa.KindCallHelper {
+		reads = isa.HelperArgs(int32(in.Imm))
+	}
 	for r := isa.R1; r <= isa.R5; r++ {
-		text += fmt.Sprintf(" %#x", m.regs[r])
+		if reads.Has(r) {
+			text += fmt.Sprintf(" %#x", m.regs[r])
+		}
 	}
 	m.calls = append(m.calls, fmt.Sprintf("%s memory %x", text, m.digest()))
 	frame := false
