@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -67,6 +68,21 @@ func TestUnchangedIsIdentical(t *testing.T) {
 			t.Errorf("%d functions", len(o.Functions()))
 		}
 	})
+}
+
+// A subprogram may be handed the context of the programs that contain it.
+func TestSubprogramsHaveTheirProgramsType(t *testing.T) {
+	o := read(t, compile(t, "sample.c", "-g", "-mcpu=v3"))
+	for i, f := range o.Functions() {
+		if f.Type != prog.TypeXDP || len(o.Users(i)) == 0 {
+			t.Errorf("%s has type %d, programs %v", f.Name, f.Type, o.Users(i))
+		}
+	}
+	o.funcs[slices.Index(o.list, o.Callee("first"))].Type = prog.TypeSchedCLS
+	o.typeSubprograms()
+	if a, b := o.Callee("classify").Type, o.Callee("step").Type; a != prog.TypeUnspec || b != prog.TypeXDP {
+		t.Errorf("in programs of two types: %d, of one: %d", a, b)
+	}
 }
 
 // edit inserts a useless move at the front of each function, so that all that

@@ -392,6 +392,29 @@ func (o *Object) findUsers() {
 		}
 		visit(f)
 	}
+	o.typeSubprograms()
+}
+
+// typeSubprograms gives each subprogram the type of the programs that contain
+// it: it may be handed their context. Of several types none is given.
+func (o *Object) typeSubprograms() {
+	types := map[string]prog.Type{}
+	for _, f := range o.funcs {
+		if f.Entry {
+			types[f.Name] = f.Type
+		}
+	}
+	for i, f := range o.funcs {
+		if f.Entry || len(o.users[i]) == 0 {
+			continue
+		}
+		f.Type = types[o.users[i][0]]
+		for _, u := range o.users[i] {
+			if types[u] != f.Type {
+				f.Type = prog.TypeUnspec
+			}
+		}
+	}
 }
 
 // Functions lists all functions: programs and subprograms.

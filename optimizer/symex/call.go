@@ -273,12 +273,16 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 
 // argsOf gives the argument registers that a function may read. Its code says
 // so, not its type: the compiler may have changed a static function's
-// arguments.
+// arguments. A global function may be replaced in the kernel by another one of
+// its type, which may read what this one does not.
 func (e *Engine) argsOf(f *prog.Func) isa.RegSet {
 	if s, ok := e.callees[f]; ok {
 		return s
 	}
 	s := prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
+	for r := isa.R1; f.Global && r < isa.R1+isa.Reg(f.NumArgs); r++ {
+		s = s.With(r)
+	}
 	e.callees[f] = s
 	return s
 }

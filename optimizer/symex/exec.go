@@ -41,14 +41,21 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 			return 0, err
 		}
 		if in.Patched() { // the loader may change the width too
-			s.Regs[in.Dst] = e.C.UF("patched-"+row.Name, 64, e.Memory(s), e.stackIfPointer(s, a), a)
+			v := e.C.UF("patched-"+row.Name, 64, e.Memory(s), e.stackIfPointer(s, a), a)
+			if e.RegionOf(a).framed() {
+				e.regions[v] = Region{Kind: Any}
+			}
+			s.Regs[in.Dst] = v
 			return 0, nil
 		}
-		v, ptr, err := e.read(s, a, row.Width)
+		v, whole, err := e.read(s, a, row.Width)
 		if err != nil {
 			return 0, err
 		}
-		if ptr {
+		if whole {
+			if row.Signed {
+				v = e.C.UF("signed", 64, v)
+			}
 			s.Regs[in.Dst] = v
 			return 0, nil
 		}
@@ -206,6 +213,9 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 		}
 		s.Effect = e.token(row.Name, s, args...)
 		o.mem = e.C.UF("old", row.Width, s.Effect)
+		if e.RegionOf(a).framed() {
+			e.regions[o.mem] = Region{Kind: Any}
+		}
 		if row.Fetch || row.Fn == isa.FnCmpXchg || row.Fn == isa.FnLoadAcq || row.Fn == isa.FnStoreRel {
 			// It orders accesses: no load of shared memory passes it.
 			e.havoc(s, s.Effect, keepPrivate())

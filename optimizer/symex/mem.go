@@ -37,9 +37,9 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 	}
 	if r.Kind == Any {
 		tok := c.UF("everything", 0, e.Memory(s), e.stackToken(s))
-		t := c.UF("load", 8, tok, addr)
+		t := c.UF("load-anywhere", 8, tok, addr) // it may be an address of the frame
 		for i := 1; i < n; i++ {
-			t = c.Concat(c.UF("load", 8, tok, e.at(addr, int64(i))), t)
+			t = c.Concat(c.UF("load-anywhere", 8, tok, e.at(addr, int64(i))), t)
 		}
 		return t, nil
 	}
@@ -123,7 +123,9 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	if r.Kind == MapValue {
 		g.Chunks = map[int64]chunk{}
 	}
-	if k := len(groups); k > 0 && groups[k-1].Base == base {
+	// The kernel turns a store to a context field into other instructions, which
+	// may ignore some values: a later store need not undo an earlier one.
+	if k := len(groups); k > 0 && groups[k-1].Base == base && r.Kind != Context {
 		maps.Copy(g.Bytes, groups[k-1].Bytes)
 		maps.Copy(g.Chunks, groups[k-1].Chunks)
 		groups = groups[:k-1]
@@ -168,6 +170,8 @@ func (e *Engine) clobberStack(s *State, tok smt.Term) {
 func (e *Engine) contextPointer(off int64, n int) (Region, bool) {
 	packet := false
 	switch e.Type {
+	case prog.TypeUnspec, prog.TypeExt: // its context is any of those below
+		return Region{}, n == 4 && (off <= 8 || off == 76 || off == 80 || off == 140)
 	case prog.TypeXDP:
 		packet = n == 4 && (off == 0 || off == 4 || off == 8)
 	case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeSKSKB,
@@ -187,8 +191,9 @@ func (e *Engine) contextPointer(off int64, n int) (Region, bool) {
 	return Region{}, false
 }
 
-// read executes a load instruction's memory access.
-func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, ptr bool, err error) {
+// read executes a load instruction's memory access. With whole, v is the 64 bits
+// that the register gets, whatever the instruction's width.
+func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, whole bool, err error) {
 	n := int(width / 8)
 	base, off := e.split(addr)
 	switch r := e.RegionOf(addr); {
