@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/superbpf/superbpf/optimizer/elf/relax"
 )
 
 // ErrPrivilege is returned when loading needs rights that the process lacks.
@@ -34,6 +35,10 @@ type LoadResult struct {
 // Kernel loads programs into the running kernel. Maps are created once and
 // serve all later loads of objects with the same definitions.
 type Kernel struct {
+	// Type is the section name ("xdp", "tc", ...) that gives the type of
+	// programs whose own section's name gives none.
+	Type string
+
 	mu   sync.Mutex
 	maps map[string]cachedMap
 }
@@ -77,9 +82,9 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	spec, err := parse(object, program)
+	spec, err := parse(object, program, k.Type, false)
 	if err != nil {
-		return nil, err
+		return &LoadResult{Reason: err.Error(), Slot: -1}, nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -103,26 +108,58 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	return accepted(coll.Programs[program])
 }
 
-// parse reads an object and keeps one program and what it needs.
-func parse(object []byte, program string) (*ebpf.CollectionSpec, error) {
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+// parse reads an object and keeps one program and what it needs; with callees,
+// also the programs that its tail call tables hold from the start.
+func parse(object []byte, program, typ string, callees bool) (*ebpf.CollectionSpec, error) {
+	spec, err := relax.Program(object, program, relax.Options{Type: typ})
 	if err != nil {
-		return nil, fmt.Errorf("reading the object: %w", err)
+		return nil, err
 	}
-	p := spec.Programs[program]
-	if p == nil {
-		return nil, fmt.Errorf("the object has no program %q", program)
+	if p := spec.Programs[program]; p.Type == ebpf.UnspecifiedProgram {
+		return nil, fmt.Errorf("section name %q gives no program type; say it with --type xdp, tc, ...", p.SectionName)
 	}
-	spec.Programs = map[string]*ebpf.ProgramSpec{program: p}
-	used := map[string]bool{}
-	for _, in := range p.Instructions {
-		if r := in.Reference(); r != "" {
-			used[r] = true
+	programs, used := map[string]*ebpf.ProgramSpec{}, map[string]bool{}
+	var visitMap func(name string)
+	var visit func(name string)
+	visitMap = func(name string) {
+		m := spec.Maps[name]
+		if m == nil || used[name] {
+			return
 		}
-	}
-	for name, m := range spec.Maps {
+		used[name] = true
+		var contents []ebpf.MapKV
+		for _, kv := range m.Contents {
+			other, named := kv.Value.(string)
+			switch {
+			case !named:
+			case m.Type == ebpf.ProgramArray && !callees:
+				continue // what it holds does not matter to the verifier
+			case m.Type == ebpf.ProgramArray:
+				visit(other)
+			default:
+				visitMap(other)
+			}
+			contents = append(contents, kv)
+		}
+		m.Contents = contents
 		// Pinned maps would be shared with whatever runs on this host.
 		m.Pinning = ebpf.PinNone
+	}
+	visit = func(name string) {
+		p := spec.Programs[name]
+		if p == nil || programs[name] != nil {
+			return
+		}
+		programs[name] = p
+		for _, in := range p.Instructions {
+			if r := in.Reference(); r != "" {
+				visitMap(r)
+			}
+		}
+	}
+	visit(program)
+	spec.Programs = programs
+	for name := range spec.Maps {
 		if !used[name] {
 			delete(spec.Maps, name)
 		}
@@ -200,7 +237,34 @@ func refused(err error) *LoadResult {
 			r.Reason = v.Cause.Error()
 		}
 	}
+	if errors.Is(err, unix.EPERM) && r.Slot < 0 && strings.Contains(r.Reason, unix.EPERM.Error()) {
+		r.Reason = notPermitted()
+	}
 	return r
+}
+
+// notPermitted explains EPERM from a load that the verifier did not judge. The
+// library guesses at the limit for locked memory, which counts only in kernels
+// before 5.11 and for processes without CAP_SYS_RESOURCE.
+func notPermitted() string {
+	need := []struct {
+		cap  uint
+		name string
+	}{{unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}}
+	var missing []string
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err == nil {
+		for _, n := range need {
+			if data[n.cap/32].Effective>>(n.cap%32)&1 == 0 {
+				missing = append(missing, n.name)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return "not permitted: this process lacks " + strings.Join(missing, ", ")
+	}
+	return "not permitted although no capability is missing: this kernel's security policy forbids what the program attaches to"
 }
 
 // lastWord finds the verifier's complaint, and the instruction it was looking

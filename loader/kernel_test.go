@@ -30,9 +30,11 @@ func newKernel(t testing.TB) *Kernel {
 	return k
 }
 
-func compileSample(t testing.TB, flags ...string) []byte {
+func compileSample(t testing.TB, flags ...string) []byte { return compileTest(t, "sample.c", flags...) }
+
+func compileTest(t testing.TB, name string, flags ...string) []byte {
 	out := filepath.Join(t.TempDir(), "out.o")
-	args := append([]string{"-target", "bpf", "-g", "-O2", "-I/usr/include/x86_64-linux-gnu", "-c", "../optimizer/elf/testdata/sample.c", "-o", out}, flags...)
+	args := append([]string{"-target", "bpf", "-g", "-O2", "-I/usr/include/x86_64-linux-gnu", "-c", filepath.Join("../optimizer/elf/testdata", name), "-o", out}, flags...)
 	for _, clang := range []string{"clang-19", "clang"} {
 		if path, err := exec.LookPath(clang); err == nil {
 			if b, err := exec.Command(path, args...).CombinedOutput(); err != nil {
@@ -115,5 +117,34 @@ func BenchmarkLoad(b *testing.B) {
 		if r, err := k.Load(context.Background(), raw, "first"); err != nil || !r.Accepted {
 			b.Fatal(r, err)
 		}
+	}
+}
+
+// What libbpf loads and the library's reader does not take is judged as well.
+func TestOddObjectsLoad(t *testing.T) {
+	k := newKernel(t)
+	for name, programs := range map[string][]string{
+		"odd.c":    {"odd_data", "odd_config", "odd_hidden", "odd_ksym", "odd_ssthresh", "odd_undo", "odd_avoid"},
+		"legacy.c": {"count"},
+	} {
+		raw := compileTest(t, name, "-D__TARGET_ARCH_x86")
+		for _, p := range programs {
+			r, err := k.Load(context.Background(), raw, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Accepted {
+				t.Errorf("%s: %s\n%s", p, r.Reason, r.Log)
+			}
+		}
+	}
+	raw := compileTest(t, "odd.c", "-D__TARGET_ARCH_x86")
+	r, err := k.Load(context.Background(), raw, "odd_section")
+	if err != nil || r.Accepted || !strings.Contains(r.Reason, "--type") {
+		t.Errorf("odd_section: %+v, %v", r, err)
+	}
+	k.Type = "xdp"
+	if r, err := k.Load(context.Background(), raw, "odd_section"); err != nil || !r.Accepted {
+		t.Errorf("odd_section as xdp: %+v, %v", r, err)
 	}
 }

@@ -18,7 +18,7 @@ type Loaded struct {
 
 // Open loads a program of an object with fresh maps. The caller closes it.
 func Open(object []byte, program string) (*Loaded, error) {
-	spec, err := parse(object, program)
+	spec, err := parse(object, program, "", true)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	if err != nil {
 		return nil, err
 	}
-	obj, err := elf.Read(input)
+	obj, err := elf.ReadAs(input, s.progType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -65,6 +65,7 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	if err != nil {
 		return nil, err
 	}
+	kernel.Type = s.progType
 	o := &optimization{Object: obj}
 	o.closers = append(o.closers, func() { kernel.Close() })
 	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee})

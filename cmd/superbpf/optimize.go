@@ -32,6 +32,7 @@ type settings struct {
 	pcap      string
 	disable   []string
 	chain     string
+	progType  string
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -45,6 +46,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`")
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
+	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
 	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: 3 at -O2, all at -O3)")
 	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), "chain"), " "))
 }

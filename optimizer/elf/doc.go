@@ -1,7 +1,7 @@
 // Package elf reads BPF objects and writes drop-in replacements.
 //
-// Maps, program types and BTF come from cilium/ebpf's loader, sections and
-// symbols from debug/elf; the instruction streams are decoded by package isa
+// Maps, program types and BTF come from cilium/ebpf's loader (by way of package
+// relax, for what it refuses), sections and symbols from debug/elf; the instruction streams are decoded by package isa
 // and become one prog.Func a function symbol, with relocations as prog.Refs.
 //
 // Encode lays the functions out again without the removed instructions and

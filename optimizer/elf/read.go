@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
+	"github.com/superbpf/superbpf/optimizer/elf/relax"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
@@ -70,7 +71,11 @@ type refKey struct {
 }
 
 // Read parses an object.
-func Read(raw []byte) (o *Object, err error) {
+func Read(raw []byte) (*Object, error) { return ReadAs(raw, "") }
+
+// ReadAs is Read with the section name ("xdp", "tc", ...) that gives the type of
+// the programs whose own section's name gives none.
+func ReadAs(raw []byte, typ string) (o *Object, err error) {
 	defer func() {
 		// A malformed file must not take the program down, whoever parses it.
 		if r := recover(); r != nil {
@@ -93,7 +98,7 @@ func Read(raw []byte) (o *Object, err error) {
 	if f.Class != delf.ELFCLASS64 || f.ByteOrder != binary.ByteOrder(binary.LittleEndian) {
 		return nil, fmt.Errorf("%w: only 64-bit little-endian objects are supported", ErrNotBPF)
 	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(raw))
+	spec, bad, err := relax.Collection(raw, relax.Options{Type: typ})
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the object: %w", err)
 	}
@@ -107,12 +112,16 @@ func Read(raw []byte) (o *Object, err error) {
 	if o.ext, err = readExt(f); err != nil {
 		return nil, err
 	}
-	o.findFunctions(spec)
+	o.findFunctions(spec, bad)
 	if !slices.ContainsFunc(o.list, func(f *prog.Func) bool { return f.Entry }) {
 		return nil, ErrNoPrograms
 	}
 	for _, fn := range o.funcs {
-		if err := o.decode(fn); err != nil {
+		err := o.decode(fn)
+		if err == nil && fn.Entry {
+			err = bad[fn.Name]
+		}
+		if err != nil {
 			fn.Unsupported = err.Error()
 			fn.Insns = nil
 		}
@@ -136,8 +145,8 @@ func convertMap(name string, m *ebpf.MapSpec) *prog.Map {
 }
 
 // findFunctions lists the function symbols of executable sections.
-func (o *Object) findFunctions(spec *ebpf.CollectionSpec) {
-	for i, s := range o.syms {
+func (o *Object) findFunctions(spec *ebpf.CollectionSpec, bad map[string]error) {
+	for _, s := range o.syms {
 		sec := int(s.Section)
 		if delf.ST_TYPE(s.Info) != delf.STT_FUNC || sec <= 0 || sec >= len(o.file.Sections) || s.Size == 0 {
 			continue
@@ -152,11 +161,14 @@ func (o *Object) findFunctions(spec *ebpf.CollectionSpec) {
 		fn := &function{Func: &prog.Func{Name: s.Name, Section: section.Name, NumArgs: 5}, sec: sec, off: int(s.Value), size: int(s.Size)}
 		if p := spec.Programs[s.Name]; p != nil && section.Name != ".text" {
 			fn.Entry, fn.Type, fn.Attach, fn.NumArgs = true, prog.Type(p.Type), uint32(p.AttachType), 1
+		} else if bad[s.Name] != nil && section.Name != ".text" {
+			fn.Entry, fn.NumArgs = true, 1
 		} else {
-			fn.Global = delf.ST_BIND(s.Info) == delf.STB_GLOBAL
+			// The kernel checks these alone. Hidden ones libbpf makes static.
+			v := delf.ST_VISIBILITY(s.Other)
+			fn.Global = delf.ST_BIND(s.Info) != delf.STB_LOCAL && v != delf.STV_HIDDEN && v != delf.STV_INTERNAL
 			fn.NumArgs = numArgs(spec, s.Name)
 		}
-		_ = i
 		o.funcs = append(o.funcs, fn)
 	}
 	slices.SortStableFunc(o.funcs, func(a, b *function) int {

@@ -180,6 +180,9 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		return false, nil
 	}
 	res, err := w.gate(ctx, w.index, cand)
+	if err != nil && ctx.Err() != nil {
+		return false, nil // out of time: what was kept so far stands
+	}
 	if err != nil {
 		return false, err
 	}

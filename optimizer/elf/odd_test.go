@@ -1,0 +1,108 @@
+package elf
+
+import (
+	"bytes"
+	delf "debug/elf"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// What the library's reader refuses is read all the same, and what one program
+// does wrong is that program's alone.
+func TestOddObjects(t *testing.T) {
+	raw := compile(t, "odd.c", "-g", "-D__TARGET_ARCH_x86")
+	o := read(t, raw)
+	entries := 0
+	for _, f := range o.Functions() {
+		if f.Global {
+			t.Errorf("%s is global: it is hidden", f.Name)
+		}
+		if f.Entry {
+			entries++
+		}
+		if f.Name == "odd_section" && f.Type != prog.TypeUnspec {
+			t.Errorf("odd_section has type %d", f.Type)
+		}
+	}
+	if entries != 8 {
+		t.Errorf("%d programs, want 8", entries)
+	}
+	o, err := ReadAs(raw, "xdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range o.Functions() {
+		if f.Name == "odd_section" && f.Type != prog.TypeXDP {
+			t.Errorf("odd_section has type %d although told", f.Type)
+		}
+		if f.Name == "odd_ksym" && f.Type != prog.TypeRawTracepoint {
+			t.Errorf("odd_ksym has type %d although its section says raw_tp", f.Type)
+		}
+	}
+}
+
+func TestLegacyMaps(t *testing.T) {
+	o := read(t, compile(t, "legacy.c"))
+	m := o.Maps()
+	if c := m["counters"]; c == nil || c.ValueSize != 8 || c.MaxEntries != 2 {
+		t.Errorf("counters: %+v", c)
+	}
+	if c := m["outer"]; c == nil || c.Inner == nil || c.Inner.ValueSize != 4 {
+		t.Errorf("outer: %+v", c)
+	}
+}
+
+// A program with an instruction or a relocation that makes no sense does not
+// keep the others from being read.
+func TestOneBadProgram(t *testing.T) {
+	for name, harm := range map[string]func(raw []byte, o *Object, fn *function){
+		"opcode": func(raw []byte, o *Object, fn *function) { raw[int(o.file.Sections[fn.sec].Offset)+fn.off] = 0xff },
+		"relocation": func(raw []byte, o *Object, fn *function) {
+			for _, s := range o.file.Sections {
+				if s.Type != delf.SHT_REL || int(s.Info) != fn.sec {
+					continue
+				}
+				for p := int(s.Offset); p < int(s.Offset+s.Size); p += 16 {
+					if off := int(binary.LittleEndian.Uint64(raw[p:])); off >= fn.off && off < fn.off+fn.size {
+						binary.LittleEndian.PutUint32(raw[p+12:], 1) // the file name's symbol
+					}
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := bytes.Clone(compile(t, "sample.c", "-g", "-mcpu=v2"))
+			o := read(t, raw)
+			for _, fn := range o.funcs {
+				if fn.Name == "first" {
+					harm(raw, o, fn)
+				}
+			}
+			o, err := Read(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range o.Functions() {
+				if (f.Unsupported != "") != (f.Name == "first") {
+					t.Errorf("%s: %q", f.Name, f.Unsupported)
+				}
+			}
+		})
+	}
+}
+
+// An object that only works once linked says with what.
+func TestNeedsLinking(t *testing.T) {
+	o, err := Read(compile(t, "extern.c", "-g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range o.Functions() {
+		if f.Entry && !strings.Contains(f.Unsupported, "elsewhere is defined in another object") {
+			t.Errorf("%s: %q", f.Name, f.Unsupported)
+		}
+	}
+}
