@@ -24,7 +24,13 @@ type RaceOptions struct {
 	Latency LatencyOptions
 	// Finalists is how many reach the final (3).
 	Finalists int
+
+	// latency and throughput take the place of Latency and Throughput in tests.
+	latency, throughput sessionFunc
 }
+
+// sessionFunc measures a base against rivals.
+type sessionFunc func(ctx context.Context, base Subject, rivals []Subject, o LatencyOptions) (*LatencyResult, error)
 
 // RaceResult says which object to keep.
 type RaceResult struct {
@@ -75,54 +81,59 @@ func RaceSubjects(ctx context.Context, subjects []Subject, o RaceOptions) (*Race
 	if o.Finalists <= 0 {
 		o.Finalists = 3
 	}
+	if o.latency == nil {
+		o.latency, o.throughput = Latency, Throughput
+	}
 	var err error
 	if o.Latency.Inputs, err = Representatives(ctx, subjects[0], o.Inputs, o.Paths); err != nil {
 		return nil, err
 	}
+	return r, r.run(ctx, subjects, o)
+}
+
+// run holds the heats and the final.
+func (r *RaceResult) run(ctx context.Context, subjects []Subject, o RaceOptions) error {
 	var alive []int
-	for i := 1; i < n; i++ {
+	for i := 1; i < len(subjects); i++ {
 		alive = append(alive, i)
 	}
 	for len(alive) > o.Finalists {
-		if err := r.heat(ctx, subjects, alive, Quick(o.Latency)); err != nil {
-			return nil, err
+		if err := r.heat(ctx, subjects, alive, Quick(o.Latency), o.latency); err != nil {
+			return err
 		}
 		slices.SortStableFunc(alive, func(a, b int) int { return cmp.Compare(r.Changes[a], r.Changes[b]) })
 		alive = alive[:max(o.Finalists, len(alive)/2)]
 		slices.Sort(alive)
 	}
-	if err := r.heat(ctx, subjects, alive, o.Latency); err != nil {
-		return nil, err
+	session := o.latency
+	if err := r.heat(ctx, subjects, alive, o.Latency, session); err != nil {
+		return err
 	}
 	// A packet that each run gets anew drowns small differences in the noise of
 	// a system call. Frames are restored by their generator.
 	if slices.Contains(r.Final.Fresh, true) && r.Final.Type == kinds[xdpType].name {
-		r.OnFrames = true
-		if err := r.heat(ctx, subjects, alive, o.Latency); err != nil {
-			return nil, err
+		r.OnFrames, session = true, o.throughput
+		if err := r.heat(ctx, subjects, alive, o.Latency, session); err != nil {
+			return err
 		}
 	}
-	if err := r.anew(ctx, subjects, alive, o.Latency); err != nil {
-		return nil, err
+	if err := r.anew(ctx, subjects, alive, o.Latency, session); err != nil {
+		return err
 	}
 	r.Finalists = alive
 	r.Best = r.choose(alive)
-	return r, nil
+	return nil
 }
 
 // heatSize bounds the rivals of a session, so that each is loaded several times
 // within the dispatcher's places.
 const heatSize = 6
 
-func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o LatencyOptions) error {
+func (r *RaceResult) heat(ctx context.Context, subjects []Subject, who []int, o LatencyOptions, session sessionFunc) error {
 	for group := range slices.Chunk(who, heatSize) {
 		var rivals []Subject
 		for _, i := range group {
 			rivals = append(rivals, subjects[i])
-		}
-		session := Latency
-		if r.OnFrames {
-			session = Throughput
 		}
 		l, err := session(ctx, subjects[0], rivals, o)
 		if err != nil {
@@ -145,7 +156,7 @@ func (r *RaceResult) choose(finalists []int) int {
 	var interval Interval
 	for k, i := range finalists {
 		c := r.Final.Rivals[k].Change
-		if r.Verdicts[i] != Slower && (best == 0 || c.High < interval.Low) {
+		if r.Verdicts[i] != Slower && (best == 0 || r.Verdicts[i] != Void && c.High < interval.Low) {
 			best, interval = i, c
 		}
 	}
@@ -155,13 +166,13 @@ func (r *RaceResult) choose(finalists []int) int {
 // anew measures the finalists once more if one would lose its place for being
 // slower, and lets only those lose that both sessions find slower: with several
 // candidates a program, one interval in twenty is wrong too often.
-func (r *RaceResult) anew(ctx context.Context, subjects []Subject, who []int, o LatencyOptions) error {
+func (r *RaceResult) anew(ctx context.Context, subjects []Subject, who []int, o LatencyOptions, session sessionFunc) error {
 	verdicts := slices.Clone(r.Verdicts)
 	if !slices.ContainsFunc(who, func(i int) bool { return verdicts[i] == Slower }) {
 		return nil
 	}
 	o.Seed++
-	if err := r.heat(ctx, subjects, who, o); err != nil {
+	if err := r.heat(ctx, subjects, who, o, session); err != nil {
 		return err
 	}
 	for _, i := range who {

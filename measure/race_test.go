@@ -3,29 +3,88 @@ package measure
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/superbpf/superbpf/loader/kerneltest"
 )
 
+// Long programs that differ by half: a loaded machine may hide even that from one
+// race, not from several.
 func TestRacePicksTheFastest(t *testing.T) {
 	kerneltest.Require(t)
 	var subjects []Subject
-	for _, n := range []int{200, 300, 150, 400, 60} {
+	for _, n := range []int{2000, 3000, 1500, 4000, 600} {
 		subjects = append(subjects, multiplications("p", kerneltest.XDP, n))
 	}
-	r, err := RaceSubjects(context.Background(), subjects, RaceOptions{
-		Inputs: randomInputs(100), Paths: 1, Finalists: 2, Latency: brief(LatencyOptions{Seed: 1, Retries: 3}),
-	})
-	if err != nil {
-		t.Fatal(err)
+	const tries = 5
+	for try := range tries {
+		r, err := RaceSubjects(context.Background(), subjects, RaceOptions{
+			Inputs: randomInputs(100), Paths: 1, Finalists: 2, Latency: brief(LatencyOptions{Seed: uint64(try), Retries: 3}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("best %d, ratios %.2f, verdicts %v, finalists %v, void: %q", r.Best, r.Ratios, r.Verdicts, r.Finalists, r.Final.Reason)
+		if r.Best == 4 {
+			return
+		}
 	}
-	t.Logf("best %d, ratios %.2f, verdicts %v, finalists %v", r.Best, r.Ratios, r.Verdicts, r.Finalists)
-	if r.Final.Reason != "" {
-		t.Skipf("void: %s", r.Final.Reason)
-	}
-	if r.Best != 4 {
-		t.Errorf("best is %d, want 4", r.Best)
+	t.Errorf("in %d races, the fastest never won", tries)
+}
+
+// Races between programs whose times are given.
+func TestRaceOnGivenTimes(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		times     []float64 // the first is the original's; below 0: as much in the first session, then like it
+		finalists int
+		void      bool
+		best      int
+		sessions  string // the rivals of each
+	}{
+		{"the fastest of many comes through the heats", []float64{100, 90, 80, 120, 70, 95, 99, 60, 130}, 2, false, 7, "123456 78 1247 47"},
+		{"no heat for few", []float64{100, 90, 80}, 3, false, 2, "12"},
+		{"all slower", []float64{100, 110, 120}, 3, false, 0, "12 12"},
+		{"slower once only", []float64{100, -110}, 3, false, 1, "1 1"},
+		{"a void final leaves the order of preference", []float64{100, 110, 80}, 3, true, 1, "12"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			subjects := make([]Subject, len(c.times))
+			for i := range subjects {
+				subjects[i].Name = fmt.Sprint(i)
+			}
+			var asked []string
+			o := RaceOptions{Finalists: c.finalists}
+			o.latency = func(_ context.Context, _ Subject, rivals []Subject, _ LatencyOptions) (*LatencyResult, error) {
+				r, who := new(LatencyResult), ""
+				for _, s := range rivals {
+					i := int(s.Name[0] - '0')
+					who += s.Name
+					now := c.times[i]
+					if now < 0 {
+						now, c.times[i] = -now, c.times[0]
+					}
+					d := now - c.times[0]
+					diff := Diff{Base: Interval{100, 99, 101}, Rival: Interval{now, now - 1, now + 1}, Change: Interval{d, d - 1, d + 1}}
+					if !c.void {
+						diff.Verdict = DefaultThresholds.decide(diff)
+					}
+					r.Rivals = append(r.Rivals, diff)
+				}
+				asked = append(asked, who)
+				return r, nil
+			}
+			n := len(subjects)
+			r := &RaceResult{Verdicts: make([]Verdict, n), Changes: make([]float64, n), Ratios: make([]float64, n)}
+			if err := r.run(context.Background(), subjects, o); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(asked, " "); r.Best != c.best || got != c.sessions {
+				t.Errorf("best %d after sessions %q, want %d after %q", r.Best, got, c.best, c.sessions)
+			}
+		})
 	}
 }
 

@@ -257,14 +257,15 @@ func (s *session) round(e, i, r int, in Input) error {
 	return nil
 }
 
-// collect reduces an epoch's samples of one input to a median for each load.
+// collect reduces an epoch's samples of one input to one figure for each load:
+// the lower quartile, since whatever disturbs a sample lengthens it.
 func (s *session) collect(i, perEpoch int) {
 	byLoad := make([][]float64, len(s.subjects))
 	for j := range byLoad {
 		byLoad[j] = make([]float64, perEpoch)
 	}
 	for _, sl := range s.slots {
-		m := middleOf(sl.times)
+		m := lowerOf(sl.times)
 		sl.times = sl.times[:0]
 		if sl.subject == emptySubject {
 			s.floor[i] = append(s.floor[i], m)

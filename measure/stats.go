@@ -76,13 +76,14 @@ func (d Diff) Percent() float64 {
 
 // Ratio returns the rival's time in relation to the base's, with its interval.
 // It is not ok where the base is too short, or the measurement too coarse, for
-// a ratio to mean anything: the difference in ns is all there is to say.
+// a ratio to mean anything: the difference in ns is all there is to say. A rival
+// that takes no longer than the measuring loop has a ratio of 0.
 func (d Diff) Ratio() (mid, low, high float64, ok bool) {
 	b := d.Base.Mid
 	if d.Verdict == Void || !(d.Base.Low > 0) || !(d.Change.High-d.Change.Low <= b/2) {
 		return 0, 0, 0, false
 	}
-	return 1 + d.Change.Mid/b, max(0, 1+d.Change.Low/b), 1 + d.Change.High/b, true
+	return max(0, 1+d.Change.Mid/b), max(0, 1+d.Change.Low/b), max(0, 1+d.Change.High/b), true
 }
 
 const (
@@ -118,6 +119,15 @@ func middleOf(v []float64) float64 {
 		return v[n/2]
 	}
 	return (v[n/2-1] + v[n/2]) / 2
+}
+
+// lowerOf puts v in order and returns its lower quartile: the figure for repeated
+// runs of one load. What disturbs a run (interrupts, other virtual machines, cold
+// caches) only lengthens it, so on a busy machine the median is the disturbance's,
+// with intervals several times as wide.
+func lowerOf(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/4]
 }
 
 // compare estimates rival minus base by Hodges and Lehmann: the median of the

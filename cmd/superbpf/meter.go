@@ -28,7 +28,12 @@ func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipe
 	if r.Best == 0 {
 		note += "slower than the input in every form"
 	} else {
-		note += fmt.Sprintf("%v, %.3f of the input's time", r.Verdicts[r.Best], r.Ratios[r.Best])
+		note += r.Verdicts[r.Best].String()
+		if ratio := r.Ratios[r.Best]; ratio > 0 {
+			note += fmt.Sprintf(", %.3f of the input's time", ratio)
+		} else {
+			note += fmt.Sprintf(", %+.2f ns", r.Changes[r.Best]) // too short for a ratio
+		}
 	}
 	return pipeline.Ranking{Best: r.Best, Note: note}, nil
 }
