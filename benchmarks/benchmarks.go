@@ -3,20 +3,17 @@ package benchmarks
 import (
 	"bytes"
 	"embed"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/superbpf/superbpf/measure/mapstate"
 )
 
 //go:embed suites include paper
@@ -24,30 +21,21 @@ var files embed.FS
 
 // Bench is one benchmark program.
 type Bench struct {
-	Name        string `yaml:"name"`
-	Description string `yaml:"description"`
-	Program     string `yaml:"program"`
-	Paper       string `yaml:"paper"`
-	Context     int    `yaml:"context"` // bytes
-	Maps        []Map  `yaml:"maps"`
+	Name        string          `yaml:"name"`
+	Description string          `yaml:"description"`
+	Program     string          `yaml:"program"`
+	Paper       string          `yaml:"paper"`
+	Context     int             `yaml:"context"` // bytes
+	Maps        []mapstate.Text `yaml:"maps"`
 
 	// Traffic is its traffic.yaml, a profile of package traffic; nil if it has
 	// none and runs on the default mix.
 	Traffic []byte `yaml:"-"`
 
+	// States are the contents of Maps.
+	States []mapstate.State `yaml:"-"`
+
 	dir fs.FS // its folder
-}
-
-// Map says what to put into a map before a run.
-type Map struct {
-	Name    string  `yaml:"name"`
-	Entries []Entry `yaml:"entries"`
-}
-
-// Entry is one element, in the text form of the package documentation.
-type Entry struct {
-	Key   string `yaml:"key"`
-	Value string `yaml:"value"`
 }
 
 // Suites lists the suites that the program brings along.
@@ -127,68 +115,14 @@ func read(dir fs.FS) (*Bench, error) {
 		return nil, err
 	}
 	for _, m := range b.Maps {
-		for _, e := range m.Entries {
-			for _, s := range []string{e.Key, e.Value} {
-				if _, err := Encode(s); err != nil {
-					return nil, fmt.Errorf("map %s: %w", m.Name, err)
-				}
-			}
+		if m.Dump != "" {
+			return nil, fmt.Errorf("map %s: a benchmark lists its entries and reads no dump", m.Name)
 		}
+		state, err := m.State()
+		if err != nil {
+			return nil, err
+		}
+		b.States = append(b.States, state)
 	}
 	return b, nil
-}
-
-// Encode turns the text form of a key or value into bytes.
-func Encode(s string) ([]byte, error) {
-	var out []byte
-	for _, f := range strings.Fields(s) {
-		kind, v, ok := strings.Cut(f, ":")
-		if !ok {
-			return nil, fmt.Errorf("%q: want kind:value", f)
-		}
-		n, numErr := strconv.ParseUint(v, 0, 64)
-		var err error
-		le, be := binary.LittleEndian, binary.BigEndian
-		switch kind {
-		case "u8":
-			out, err = append(out, byte(n)), numErr
-		case "u16":
-			out, err = le.AppendUint16(out, uint16(n)), numErr
-		case "u32":
-			out, err = le.AppendUint32(out, uint32(n)), numErr
-		case "u64":
-			out, err = le.AppendUint64(out, n), numErr
-		case "be16":
-			out, err = be.AppendUint16(out, uint16(n)), numErr
-		case "be32":
-			out, err = be.AppendUint32(out, uint32(n)), numErr
-		case "be64":
-			out, err = be.AppendUint64(out, n), numErr
-		case "pad":
-			if n > 4096 {
-				err = fmt.Errorf("too long")
-			} else {
-				out, err = append(out, make([]byte, n)...), numErr
-			}
-		case "ip":
-			var a netip.Addr
-			if a, err = netip.ParseAddr(v); err == nil {
-				out = append(out, a.AsSlice()...)
-			}
-		case "mac":
-			var a net.HardwareAddr
-			a, err = net.ParseMAC(v)
-			out = append(out, a...)
-		case "hex":
-			var b []byte
-			b, err = hex.DecodeString(v)
-			out = append(out, b...)
-		default:
-			err = fmt.Errorf("unknown kind")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", f, err)
-		}
-	}
-	return out, nil
 }

@@ -1,7 +1,6 @@
 package benchmarks
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -24,19 +23,6 @@ func TestEveryPaperProgramIsThere(t *testing.T) {
 	for _, r := range rows {
 		if !have[r.Program] {
 			t.Errorf("%s is missing", r.Program)
-		}
-	}
-}
-
-func TestEncode(t *testing.T) {
-	got, err := Encode("u32:1 be16:80 ip:10.0.0.1 mac:02:00:00:00:00:07 pad:2 hex:ff u8:0x10")
-	want := []byte{1, 0, 0, 0, 0, 80, 10, 0, 0, 1, 2, 0, 0, 0, 0, 7, 0, 0, 0xff, 0x10}
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("% x, %v", got, err)
-	}
-	for _, bad := range []string{"5", "u32:x", "ip:1.2.3", "pad:100000", "f32:1"} {
-		if b, err := Encode(bad); err == nil {
-			t.Errorf("%q gives % x", bad, b)
 		}
 	}
 }

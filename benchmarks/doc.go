@@ -14,9 +14,7 @@
 //	    entries:
 //	      - {key: "u32:0", value: "u32:1"}
 //
-// Keys and values are fields in memory order, separated by blanks: u8 u16 u32
-// u64 (little-endian numbers), be16 be32 be64 (network order), ip (an IPv4 or
-// IPv6 address), mac, pad (a number of zero bytes), hex.
+// Keys and values are in the text form of package mapstate.
 //
 // A traffic.yaml beside it is the traffic that the program is measured on, a
 // profile of package traffic; without one it is the default mix.

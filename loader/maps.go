@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -29,6 +30,15 @@ func Open(object []byte, program string) (*Loaded, error) {
 	return &Loaded{name: program, coll: coll, spec: spec}, nil
 }
 
+// MapNames lists an object's maps, in alphabetical order.
+func MapNames(object []byte) ([]string, error) {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return nil, fmt.Errorf("reading the object: %w", err)
+	}
+	return slices.Sorted(maps.Keys(spec.Maps)), nil
+}
+
 // Close unloads the program and frees its maps.
 func (l *Loaded) Close() error { l.coll.Close(); return nil }
 
@@ -40,6 +50,13 @@ func (l *Loaded) FD() int { return l.coll.Programs[l.name].FD() }
 
 // Type is the program's type as the kernel numbers it (enum bpf_prog_type).
 func (l *Loaded) Type() uint32 { return uint32(l.coll.Programs[l.name].Type()) }
+
+// AttachType is what the program's section attaches to (enum bpf_attach_type).
+func (l *Loaded) AttachType() uint32 { return uint32(l.spec.Programs[l.name].AttachType) }
+
+// Target is what the program's section names: the tracepoint, for instance, as
+// group/name.
+func (l *Loaded) Target() string { return l.spec.Programs[l.name].AttachTo }
 
 // Tag is the kernel's hash of the program's instructions.
 func (l *Loaded) Tag() string {
@@ -132,20 +149,33 @@ func (m Map) Dump() ([]Entry, error) {
 	return out, nil
 }
 
-// Set writes one element. A per-CPU map gets the value on every CPU.
-func (m Map) Set(key, value []byte) error {
-	if m.PerCPU() {
-		n, err := ebpf.PossibleCPU()
-		if err != nil {
-			return err
-		}
-		all := make([][]byte, n)
-		for i := range all {
-			all[i] = value
-		}
-		return m.m.Put(key, all)
+// Fits reports whether the value is of the map's size: a per-CPU map takes a
+// value for all CPUs, or one for each, laid end to end.
+func (m Map) Fits(value []byte) bool {
+	if len(value) == m.ValueSize() {
+		return true
 	}
-	return m.m.Put(key, value)
+	n, err := ebpf.PossibleCPU()
+	return err == nil && m.PerCPU() && len(value) == n*m.ValueSize()
+}
+
+// Set writes one element; the value must fit.
+func (m Map) Set(key, value []byte) error {
+	if !m.PerCPU() {
+		return m.m.Put(key, value)
+	}
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = value
+		if size := m.ValueSize(); len(value) == n*size {
+			all[i] = value[i*size:][:size]
+		}
+	}
+	return m.m.Put(key, all)
 }
 
 // Delete removes one element; one that is not there is no error.

@@ -3,6 +3,7 @@ package measure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -42,29 +43,51 @@ func brief(o LatencyOptions) LatencyOptions {
 
 var somePacket = []Input{{Name: "zeros", Data: make([]byte, 64)}}
 
+// inSomeTry runs a measurement with several seeds until it says what it must: a
+// busy machine may hide even a large difference from one session, not from all.
+func inSomeTry(t *testing.T, measure func(seed uint64) (wrong string)) {
+	t.Helper()
+	const tries = 5
+	wrong := ""
+	for seed := range uint64(tries) {
+		if wrong = measure(seed + 1); wrong == "" {
+			return
+		}
+		t.Logf("try %d: %s", seed+1, wrong)
+	}
+	t.Errorf("in each of %d tries; at last: %s", tries, wrong)
+}
+
+// ranked says what is wrong with a session whose first rival must be slower and
+// whose second must be faster.
+func ranked(r *LatencyResult) string {
+	switch {
+	case r.Reason != "":
+		return "void: " + r.Reason
+	case r.Rivals[0].Verdict != Slower || r.Rivals[1].Verdict != Faster:
+		return fmt.Sprintf("verdicts %v, %v", r.Rivals[0].Verdict, r.Rivals[1].Verdict)
+	}
+	return ""
+}
+
 func TestLatencyRanksPrograms(t *testing.T) {
 	kerneltest.Require(t)
 	for _, progType := range []uint32{kerneltest.XDP, kerneltest.SchedCLS} {
-		base := multiplications("base", progType, 100)
-		o := brief(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
-		r, err := Latency(context.Background(), base, []Subject{
-			multiplications("twice", progType, 200),
-			multiplications("half", progType, 50),
-		}, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: floor %.2f, control %+v, rivals %+v", r.Type, r.Floor, r.Control, r.Rivals)
-		if r.Reason != "" {
-			t.Logf("void: %s", r.Reason) // a noisy machine is not an error
-			continue
-		}
-		if r.Rivals[0].Verdict != Slower || r.Rivals[1].Verdict != Faster {
-			t.Errorf("verdicts %v, %v", r.Rivals[0].Verdict, r.Rivals[1].Verdict)
-		}
-		if r.Fresh[0] {
-			t.Error("a program that leaves the packet alone is not seen as steady")
-		}
+		inSomeTry(t, func(seed uint64) string {
+			o := brief(LatencyOptions{Inputs: somePacket, Seed: seed, Retries: 3})
+			r, err := Latency(context.Background(), multiplications("base", progType, 600), []Subject{
+				multiplications("twice", progType, 1200),
+				multiplications("half", progType, 300),
+			}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%s: floor %.2f, control %+v, rivals %+v", r.Type, r.Floor, r.Control, r.Rivals)
+			if r.Fresh[0] {
+				t.Error("a program that leaves the packet alone is not seen as steady")
+			}
+			return ranked(r)
+		})
 	}
 }
 

@@ -19,19 +19,16 @@ func dropping(name string, n int) Subject {
 
 func TestThroughputRanksPrograms(t *testing.T) {
 	kerneltest.Require(t)
-	o := brief(LatencyOptions{Inputs: somePacket, Seed: 1, Retries: 3})
-	r, err := Throughput(context.Background(), dropping("base", 60), []Subject{dropping("slow", 200), dropping("fast", 1)}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("generating %.1f ns, base %.1f ns (%.1f Mpps), control %+v, rivals %+v", r.Floor[0], r.Control.Base.Mid,
-		Mpps(r.Control.Base.Mid), r.Control, r.Rivals)
-	if r.Reason != "" {
-		t.Skipf("void: %s", r.Reason)
-	}
-	if r.Rivals[0].Verdict != Slower || r.Rivals[1].Verdict != Faster {
-		t.Errorf("verdicts %v, %v", r.Rivals[0].Verdict, r.Rivals[1].Verdict)
-	}
+	inSomeTry(t, func(seed uint64) string {
+		o := brief(LatencyOptions{Inputs: somePacket, Seed: seed, Retries: 3})
+		r, err := Throughput(context.Background(), dropping("base", 300), []Subject{dropping("slow", 900), dropping("fast", 1)}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("generating %.1f ns, base %.1f ns (%.1f Mpps), control %+v, rivals %+v", r.Floor[0], r.Control.Base.Mid,
+			Mpps(r.Control.Base.Mid), r.Control, r.Rivals)
+		return ranked(r)
+	})
 }
 
 // XDP_TX and XDP_PASS are carried out.

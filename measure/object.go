@@ -6,24 +6,23 @@ import (
 	"errors"
 
 	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/measure/mapstate"
 )
 
-// FromObject makes a subject of a program in an object file's bytes. fill sets
-// the initial contents of the maps of each instance; nil leaves them as the
-// object defines them.
-func FromObject(name string, object []byte, program string, fill func(*loader.Loaded) error) Subject {
+// FromObject makes a subject of a program in an object file's bytes. Each
+// instance's maps start with what the object and then the states say.
+func FromObject(name string, object []byte, program string, states []mapstate.State) Subject {
 	sum := sha256.Sum256(object)
 	return Subject{Name: name, Hash: hex.EncodeToString(sum[:]), Load: func() (*Instance, error) {
 		l, err := loader.Open(object, program)
 		if err != nil {
 			return nil, err
 		}
-		if fill != nil {
-			if err := fill(l); err != nil {
-				return nil, errors.Join(err, l.Close())
-			}
+		if err := fill(l, states, nil); err != nil {
+			return nil, errors.Join(err, l.Close())
 		}
-		inst := &Instance{FD: l.FD(), Close: l.Close}
+		inst := &Instance{FD: l.FD(), AttachType: l.AttachType(), Target: l.Target(), Close: l.Close}
+		inst.Sockets = func(cookies []uint64) error { return fill(l, states, cookies) }
 		for _, m := range l.Maps() {
 			v, err := loader.NewMapView(m.FD(), m.Name)
 			if err != nil {

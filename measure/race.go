@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/superbpf/superbpf/loader"
+	"github.com/superbpf/superbpf/measure/mapstate"
 )
 
 func isNotMeasurable(err error) bool { return errors.Is(err, ErrNotMeasurable) }
@@ -18,8 +18,8 @@ type RaceOptions struct {
 	// chosen by Representatives.
 	Inputs []Input
 	Paths  int
-	// Fill sets the initial contents of the maps; nil leaves them as they are.
-	Fill func(*loader.Loaded) error
+	// Maps are initial contents beyond the objects' own.
+	Maps []mapstate.State
 	// Latency holds the settings of the final; its Inputs are ignored.
 	Latency LatencyOptions
 	// Finalists is how many reach the final (3).
@@ -62,7 +62,7 @@ func Race(ctx context.Context, program string, objects [][]byte, o RaceOptions) 
 	}
 	subjects := make([]Subject, len(objects))
 	for i, obj := range objects {
-		subjects[i] = FromObject(fmt.Sprintf("%s#%d", program, i), obj, program, o.Fill)
+		subjects[i] = FromObject(fmt.Sprintf("%s#%d", program, i), obj, program, o.Maps)
 	}
 	return RaceSubjects(ctx, subjects, o)
 }

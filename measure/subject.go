@@ -17,6 +17,13 @@ type Map interface {
 type Instance struct {
 	FD   int
 	Maps []Map
+	// AttachType (enum bpf_attach_type) and Target, what the section names, say
+	// which events run a program that the kernel does not test-run.
+	AttachType uint32
+	Target     string
+	// Sockets is told the cookies of the sockets that will run the program, for
+	// maps that hold them; it may be nil.
+	Sockets func(cookies []uint64) error
 	// Close releases program and maps; it may be nil.
 	Close func() error
 }

@@ -161,32 +161,6 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	return nil
 }
 
-// fillMaps sets a benchmark's initial map contents.
-func fillMaps(b *benchmarks.Bench) func(*loader.Loaded) error {
-	return func(l *loader.Loaded) error {
-		for _, m := range b.Maps {
-			t, ok := l.Map(m.Name)
-			if !ok {
-				continue // the compiler left it out
-			}
-			for _, e := range m.Entries {
-				k, err := benchmarks.Encode(e.Key)
-				if err != nil {
-					return err
-				}
-				v, err := benchmarks.Encode(e.Value)
-				if err != nil {
-					return err
-				}
-				if err := t.Set(k, v); err != nil {
-					return fmt.Errorf("map %s: key %s: %w", m.Name, e.Key, err)
-				}
-			}
-		}
-		return nil
-	}
-}
-
 // compileBest builds all levels and returns the smallest object that loads.
 func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, o *outcome) ([]byte, error) {
 	k, err := loader.NewKernel()
@@ -280,7 +254,7 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	o.Seconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "  optimized in %.1f s; comparing behaviour and timing\n", o.Seconds)
 	if s.objective == "latency" {
-		if err := pipeline.Select(ctx, opt.Object, res, meter{in, fillMaps(b), s.latency()}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, meter{in, b.States, s.latency()}); err != nil {
 			return nil, err
 		}
 	}
@@ -355,8 +329,8 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 	if try > 0 {
 		key = fmt.Sprintf("%s.%d", b.Name, try)
 	}
-	x := measure.FromObject("clang -"+o.Best, before, b.Program, fillMaps(b))
-	y := measure.FromObject("superbpf", after, b.Program, fillMaps(b))
+	x := measure.FromObject("clang -"+o.Best, before, b.Program, b.States)
+	y := measure.FromObject("superbpf", after, b.Program, b.States)
 	d, err := measure.Differ(ctx, x, y, measure.DifferOptions{Inputs: in})
 	if errors.Is(err, measure.ErrNotMeasurable) {
 		o.Timing = "not measurable"

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/measure"
+	"github.com/superbpf/superbpf/measure/mapstate"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/traffic"
 	"github.com/superbpf/superbpf/traffic/profile"
@@ -14,12 +14,12 @@ import (
 // meter lets the pipeline measure candidates in the kernel.
 type meter struct {
 	inputs  []measure.Input
-	fill    func(*loader.Loaded) error
+	maps    []mapstate.State
 	options measure.LatencyOptions // of the final heat
 }
 
 func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipeline.Ranking, error) {
-	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Fill: m.fill,
+	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Maps: m.maps,
 		Latency: m.options})
 	if err != nil {
 		return pipeline.Ranking{}, err

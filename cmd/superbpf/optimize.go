@@ -33,6 +33,7 @@ type settings struct {
 	disable   []string
 	chain     string
 	progType  string
+	mapFiles  []string
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -65,7 +66,8 @@ chain of proved bodies, which 'superbpf verify' checks again from scratch).
 
 Ctrl-C ends the search; the best result so far is still written.`,
 		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
-  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m`,
+  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
+  sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml`,
 		Args: exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
@@ -77,6 +79,7 @@ Ctrl-C ends the search; the best result so far is still written.`,
 	s.flags(c)
 	c.Flags().StringVarP(&out, "output", "o", "", "the object to write")
 	c.Flags().StringSliceVar(&s.programs, "programs", nil, "only these functions")
+	c.Flags().StringArrayVar(&s.mapFiles, "maps", nil, "what maps hold while candidates are timed: a YAML file, or MAP=FILE.json from bpftool (see 'superbpf measure --help'); repeatable")
 	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
 	return c
@@ -89,6 +92,10 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		return fail(exitUsage, "%s is the input: name another output", out)
 	}
 	input, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	states, err := readMaps(s.mapFiles, in, input)
 	if err != nil {
 		return err
 	}
@@ -112,9 +119,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		if res.Changed() {
 			fmt.Fprintln(stderr, "timing the candidates (--no-measure leaves that out)")
 		}
-		// Maps are as the object defines them: a program's owner knows better
-		// what they hold, and measures with 'superbpf measure'.
-		if err := pipeline.Select(ctx, opt.Object, res, meter{in, nil, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, meter{in, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
 			return err
 		}
 		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {
