@@ -57,7 +57,11 @@ func rootCommand() *cobra.Command {
 		Short: "Make compiled BPF programs smaller and faster, with proof",
 		Long: `superbpf reads the ELF object that clang made of a BPF program, searches for
 better code, proves each rewrite equivalent with Z3, has the running kernel's
-verifier accept it, and writes a drop-in object.`,
+verifier accept it, and writes a drop-in object.
+
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 verify: something is not
+proved equal; 4 measure: the second object is slower; 5 measure: it behaves
+differently.`,
 		Example: `  sudo superbpf optimize prog.bpf.o -o prog.opt.o
   sudo superbpf measure prog.bpf.o prog.opt.o
   superbpf verify prog.bpf.o prog.opt.o

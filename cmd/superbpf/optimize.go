@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,7 +57,7 @@ func (s *settings) flags(c *cobra.Command) {
 func optimizeCommand() *cobra.Command {
 	var s settings
 	var out string
-	var verbose, unmeasured bool
+	var verbose, unmeasured, asJSON bool
 	c := &cobra.Command{
 		Use:   "optimize IN.o -o OUT.o",
 		Short: "Write a smaller and faster drop-in object",
@@ -64,7 +66,11 @@ accepted by the running kernel's verifier before it is kept. Beside the output
 come OUT.o.report.txt (each rewrite, before and after) and OUT.o.cert.json (the
 chain of proved bodies, which 'superbpf verify' checks again from scratch).
 
-Ctrl-C ends the search; the best result so far is still written.`,
+A program that cannot be read or that the kernel refuses as it is stays
+unchanged, with the reason below the table; the others are optimized all the
+same. Ctrl-C ends the search; the best result so far is still written.
+
+Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
   sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
   sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml`,
@@ -73,7 +79,7 @@ Ctrl-C ends the search; the best result so far is still written.`,
 			if out == "" {
 				return fail(exitUsage, "name the output with -o OUT.o")
 			}
-			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose, unmeasured)
+			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose, unmeasured, asJSON)
 		},
 	}
 	s.flags(c)
@@ -81,15 +87,14 @@ Ctrl-C ends the search; the best result so far is still written.`,
 	c.Flags().StringSliceVar(&s.programs, "programs", nil, "only these functions")
 	c.Flags().StringArrayVar(&s.mapFiles, "maps", nil, "what maps hold while candidates are timed: a YAML file, or MAP=FILE.json from bpftool (see 'superbpf measure --help'); repeatable")
 	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON instead of a table")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
 	return c
 }
 
-func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, s *settings, verbose, unmeasured bool) error {
-	if same, err := sameFile(in, out); err != nil {
+func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, s *settings, verbose, unmeasured, asJSON bool) error {
+	if err := checkOutput(in, out); err != nil {
 		return err
-	} else if same {
-		return fail(exitUsage, "%s is the input: name another output", out)
 	}
 	input, err := os.ReadFile(in)
 	if err != nil {
@@ -133,18 +138,25 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 	if err := writeOutputs(out, res, cert); err != nil {
 		return err
 	}
-	if verbose {
-		if err := pipeline.WriteReport(stdout, res); err != nil {
-			return err
-		}
-	}
-	if err := writeTable(stdout, res); err != nil {
+	if err := printResult(stdout, in, out, opt, res, verbose, asJSON); err != nil {
 		return err
 	}
 	if res.Stopped {
 		fmt.Fprintln(stderr, "superbpf: interrupted; the best result so far was written to", out)
 	}
 	return nil
+}
+
+func printResult(w io.Writer, in, out string, opt *optimization, res *pipeline.Result, verbose, asJSON bool) error {
+	if asJSON {
+		return writeJSON(w, in, out, opt, res)
+	}
+	if verbose {
+		if err := pipeline.WriteReport(w, res); err != nil {
+			return err
+		}
+	}
+	return writeTable(w, res)
 }
 
 // writeOutputs writes the object, its report and its certificate, each
@@ -188,6 +200,29 @@ func writeFile(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(t.Name(), path)
+}
+
+// checkOutput finds out before the work whether the output can be written.
+func checkOutput(in, out string) error {
+	for _, o := range []string{out, out + ".cert.json", out + ".report.txt"} {
+		if same, err := sameFile(in, o); err != nil {
+			return err
+		} else if same {
+			return fail(exitUsage, "%s is the input: name another output", o)
+		}
+	}
+	if st, err := os.Stat(out); err == nil && st.IsDir() {
+		return fail(exitUsage, "%s is a directory: name a file", out)
+	}
+	dir := filepath.Dir(out)
+	t, err := os.CreateTemp(dir, "."+filepath.Base(out)+"-*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(exitUsage, "the folder %s does not exist: make it, or name another output", dir)
+	} else if err != nil {
+		return fmt.Errorf("the output cannot be written: %w", err)
+	}
+	t.Close()
+	return os.Remove(t.Name())
 }
 
 func sameFile(a, b string) (bool, error) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
-	"github.com/olekukonko/tablewriter"
 	"github.com/spf13/cobra"
 
 	"github.com/superbpf/superbpf/optimizer/pipeline"
@@ -75,39 +74,4 @@ func (p *progress) finish() {
 	if p.tty && p.shown {
 		fmt.Fprint(p.w, "\r\033[K")
 	}
-}
-
-// writeTable prints one row a program.
-func writeTable(w io.Writer, res *pipeline.Result) error {
-	t := tablewriter.NewWriter(w)
-	t.Header("function", "slots", "", "", "xlated bytes", "", "jited bytes", "", "processed", "", "proved", "kernel", "measured")
-	for _, fr := range res.Functions {
-		pct := ""
-		if fr.Before.Slots > 0 {
-			pct = fmt.Sprintf("%+.1f %%", 100*float64(fr.After.Slots-fr.Before.Slots)/float64(fr.Before.Slots))
-		}
-		proved := fmt.Sprintf("%d steps", len(fr.Steps))
-		if len(fr.Steps) == 0 {
-			proved = "unchanged"
-		}
-		if fr.Skipped != "" {
-			proved = fr.Skipped
-		}
-		row := []any{fr.Name, fr.Before.Slots, fr.After.Slots, pct, "", "", "", "", "", "", proved, "", fr.Measured}
-		for _, p := range res.Programs {
-			if !fr.Entry || p.Name != fr.Name {
-				continue
-			}
-			if p.Before.Accepted {
-				copy(row[4:], []any{p.Before.XlatedBytes, p.After.XlatedBytes, p.Before.JitedBytes, p.After.JitedBytes, p.Before.VerifiedInsns, p.After.VerifiedInsns})
-				row[11] = "accepted"
-			} else {
-				row[11] = "refuses the input: " + p.Before.Reason
-			}
-		}
-		if err := t.Append(row...); err != nil {
-			return err
-		}
-	}
-	return t.Render()
 }

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+)
+
+// jsonResult is what optimize --json prints: one object, fields as documented
+// here; sizes of code in 8-byte slots or in bytes as the names say.
+type jsonResult struct {
+	Input     string         `json:"input"`
+	Output    string         `json:"output"`
+	Solver    string         `json:"solver"`
+	Kernels   []string       `json:"kernels"`
+	Stopped   bool           `json:"stopped"` // interrupted: the output is the best so far
+	Functions []jsonFunction `json:"functions"`
+	Programs  []jsonProgram  `json:"programs"`
+}
+
+type jsonFunction struct {
+	Name        string   `json:"name"`
+	Section     string   `json:"section"`
+	Program     bool     `json:"program"` // false: a subprogram
+	SlotsBefore int      `json:"slots_before"`
+	SlotsAfter  int      `json:"slots_after"`
+	NanosBefore float64  `json:"estimated_ns_before"`
+	NanosAfter  float64  `json:"estimated_ns_after"`
+	Steps       []string `json:"steps"` // the transform of each proved step
+	Assumes     []string `json:"assumes,omitempty"`
+	LeftAlone   string   `json:"left_alone,omitempty"`
+	Measured    string   `json:"measured,omitempty"`
+}
+
+type jsonProgram struct {
+	Name          string `json:"name"`
+	Accepted      bool   `json:"accepted"` // the input, by every kernel asked
+	Reason        string `json:"reason,omitempty"`
+	XlatedBefore  int    `json:"xlated_bytes_before,omitempty"`
+	XlatedAfter   int    `json:"xlated_bytes_after,omitempty"`
+	JitedBefore   int    `json:"jited_bytes_before,omitempty"`
+	JitedAfter    int    `json:"jited_bytes_after,omitempty"`
+	VerifiedFirst int    `json:"verified_insns_before,omitempty"`
+	VerifiedThen  int    `json:"verified_insns_after,omitempty"`
+}
+
+// writeJSON prints a result for programs to read.
+func writeJSON(w io.Writer, in, out string, opt *optimization, res *pipeline.Result) error {
+	j := jsonResult{Input: in, Output: out, Solver: opt.SolverName, Kernels: opt.GateNames(), Stopped: res.Stopped,
+		Functions: []jsonFunction{}, Programs: []jsonProgram{}}
+	for k := range res.Functions {
+		fr := &res.Functions[k]
+		f := jsonFunction{Name: fr.Name, Section: fr.Section, Program: fr.Entry, SlotsBefore: fr.Before.Slots, SlotsAfter: fr.After.Slots,
+			NanosBefore: fr.Before.Nanoseconds, NanosAfter: fr.After.Nanoseconds, Steps: []string{}, Measured: fr.Measured}
+		if fr.Skipped != "" {
+			f.LeftAlone = whyLeft(fr, res)
+		}
+		seen := map[string]bool{}
+		for _, s := range fr.Steps {
+			f.Steps = append(f.Steps, s.Transform)
+			for _, a := range s.Proof.Assumptions {
+				if !seen[a] {
+					f.Assumes = append(f.Assumes, a)
+				}
+				seen[a] = true
+			}
+		}
+		j.Functions = append(j.Functions, f)
+	}
+	for _, p := range res.Programs {
+		j.Programs = append(j.Programs, jsonProgram{p.Name, p.Before.Accepted, p.Before.Reason, p.Before.XlatedBytes, p.After.XlatedBytes,
+			p.Before.JitedBytes, p.After.JitedBytes, p.Before.VerifiedInsns, p.After.VerifiedInsns})
+	}
+	return printJSON(w, j)
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
