@@ -85,6 +85,26 @@ func TestSubprogramsHaveTheirProgramsType(t *testing.T) {
 	}
 }
 
+// Records that look alike name different fields when the types differ.
+func TestFieldsOfOtherTypesDiffer(t *testing.T) {
+	field := func(flags ...string) *prog.Ref {
+		for _, in := range read(t, compile(t, "core.c", append(flags, "-g", "-O2")...)).Functions()[0].Insns {
+			if in.Ref != nil && in.Ref.Kind == prog.RefCORE {
+				return in.Ref
+			}
+		}
+		t.Fatal("no relocated field")
+		return nil
+	}
+	a, b, other := field(), field(), field("-DOTHER")
+	if !prog.SameRef(a, b) {
+		t.Error("the same field is not recognized")
+	}
+	if prog.SameRef(a, other) {
+		t.Error("two fields are taken for one")
+	}
+}
+
 // edit inserts a useless move at the front of each function, so that all that
 // follows moves, or deletes it again.
 func edit(f *prog.Func, insert bool) *prog.Func {

@@ -2,6 +2,7 @@ package elf
 
 import (
 	"bytes"
+	"crypto/sha256"
 	delf "debug/elf"
 	"encoding/binary"
 	"errors"
@@ -13,6 +14,7 @@ import (
 type btfExt struct {
 	header []byte
 	parts  [3]extPart // function info, line info, CO-RE relocations
+	types  string     // tells the types that CO-RE records refer to from others
 }
 
 type extPart struct {
@@ -55,7 +57,12 @@ func readExt(f *delf.File) (*btfExt, error) {
 	if hdr < 24 || int(hdr) > len(b) {
 		return nil, errExt
 	}
-	x := &btfExt{header: bytes.Clone(b[:hdr])}
+	types, err := btf.Data()
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(types)
+	x := &btfExt{header: bytes.Clone(b[:hdr]), types: fmt.Sprintf("%x", digest[:8])}
 	for p := range x.parts {
 		at := 8 + 8*p
 		if at+8 > int(hdr) {

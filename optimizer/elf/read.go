@@ -231,8 +231,8 @@ func (o *Object) decode(fn *function) error {
 			if err != nil || len(rec) < 16 {
 				return fmt.Errorf("section %s, offset %#x: CO-RE record too short", fn.Section, abs)
 			}
-			// Type, access and kind: equal records are patched alike.
-			in.Ref = &prog.Ref{Kind: prog.RefCORE, Name: fmt.Sprintf("CO-RE %x", rec[4:16]), ID: core}
+			// Type, access and kind: equal records over the same types are patched alike.
+			in.Ref = &prog.Ref{Kind: prog.RefCORE, Name: fmt.Sprintf("CO-RE %x of %s", rec[4:16], o.ext.types), ID: core}
 		}
 		if r, ok := rels[abs]; ok {
 			ref, err := o.reference(fn, &in, r, raw)
