@@ -37,7 +37,7 @@ func tell(p, q *prog.Func) string {
 		if err != nil {
 			return fmt.Sprintf("in environment %d the second one: %v", seed, err)
 		}
-		if d := a.Differs(b, resultWidth(p)); d != "" {
+		if d := a.Differs(b, ResultWidth(p)); d != "" {
 			return fmt.Sprintf("in environment %d: %s", seed, d)
 		}
 	}

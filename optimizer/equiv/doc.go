@@ -20,9 +20,9 @@
 // Different from Unknown.
 //
 // A new case is a text file in testdata: two bodies and the verdict; bugs go to
-// testdata/bugs for ever. TestMutants damages the bodies of all cases, and of
-// objects given by flag, in one place and requires that what is still Equal
-// behaves alike; run it for long with -mutants and another -mutant.seed.
+// testdata/bugs for ever. Package campaign damages the bodies of all cases in
+// one place and requires that what is still Equal behaves alike; `superbpf bench
+// mutants` does it for long, over objects too.
 //
 // Invariant: Equal is answered only if every obligation was discharged under
 // the final, weakest relation. Hints and heuristics (which points are paired)

@@ -189,9 +189,9 @@ func keepsPatched(p, q *prog.Func) error {
 	return nil
 }
 
-// resultWidth is how many bits of R0 the kernel looks at when f returns:
+// ResultWidth is how many bits of R0 the kernel looks at when f returns:
 // bpf_prog_run gives 32; trampolines pass on all 64.
-func resultWidth(f *prog.Func) uint8 {
+func ResultWidth(f *prog.Func) uint8 {
 	if !f.Entry {
 		return 64
 	}

@@ -227,7 +227,7 @@ func (s *sim) arrive(p, q *end) error {
 		return err
 	}
 	if p.block < 0 {
-		w := resultWidth(s.p.f)
+		w := ResultWidth(s.p.f)
 		a := s.c.Extract(p.state.Regs[isa.R0], 0, w)
 		b := s.c.Extract(q.state.Regs[isa.R0], 0, w)
 		if !s.equal(a, b, hyps) {
