@@ -23,7 +23,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Run the benchmark suites"}
-	c.AddCommand(benchRunCommand(), benchSizesCommand())
+	c.AddCommand(benchMutantsCommand(), benchRunCommand(), benchSizesCommand())
 	return c
 }
 

@@ -117,13 +117,14 @@ func (r *Report) Sum() Count {
 // maxSteps bounds a run, in instructions.
 const maxSteps = 20_000
 
-// Run damages functions of the corpus and judges them with v.
+// Run damages functions of the corpus and judges them with v. With an error the
+// report says how far it came.
 func Run(ctx context.Context, v *equiv.Validator, corpus []Pair, o Options) (*Report, error) {
+	rep := &Report{Pairs: len(corpus), Kinds: map[string]*Count{}}
 	if len(corpus) == 0 {
-		return nil, errors.New("no functions to damage")
+		return rep, errors.New("no functions to damage")
 	}
 	r := rand.New(rand.NewPCG(o.Seed, 0))
-	rep := &Report{Pairs: len(corpus), Kinds: map[string]*Count{}}
 	for tried := 0; tried < o.Mutants; {
 		if err := ctx.Err(); err != nil {
 			return rep, err
