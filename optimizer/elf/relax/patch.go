@@ -29,6 +29,9 @@ func (m *image) patch() (*notes, error) {
 			return nil, err
 		}
 	}
+	if err := m.hideEmptyExt(); err != nil {
+		return nil, err
+	}
 	m.strengthen()
 	if err := m.uniqueNames(); err != nil {
 		return nil, err
@@ -39,6 +42,7 @@ func (m *image) patch() (*notes, error) {
 	if err := m.structOps(t); err != nil {
 		return nil, err
 	}
+	m.layout(t)
 	hidden := m.hidden()
 	hiddenFunctions(t, hidden)
 	if err := m.privateData(t, hidden, n); err != nil {
@@ -50,6 +54,49 @@ func (m *image) patch() (*notes, error) {
 	m.kernelVariables(t, n)
 	m.data[btf] = t.b
 	return n, nil
+}
+
+// hideEmptyExt takes a .BTF.ext without function info out of the reader's sight,
+// which expects some. GCC writes such; libbpf loads without it.
+func (m *image) hideEmptyExt() error {
+	ext := m.find(".BTF.ext")
+	if ext == 0 {
+		return nil
+	}
+	b, err := m.section(ext)
+	const funcInfoLen = 12 // offset in struct btf_ext_header
+	if err != nil || len(b) < funcInfoLen+4 || le.Uint32(b[funcInfoLen:]) != 0 {
+		return err
+	}
+	return m.rename(ext, ".BTF.ext.empty")
+}
+
+// layout gives data section types the size of their section and the offsets of
+// their variables. Compilers may leave both to the loader, as GCC does; see
+// btf_fixup_datasec in libbpf.
+func (m *image) layout(t *types) {
+	offsets := map[string]map[string]uint64{} // by section and variable
+	for k := range m.syms {
+		if s := &m.syms[k]; int(s.Shndx) < len(m.names) && delf.ST_TYPE(s.Info) == delf.STT_OBJECT {
+			sec := m.names[s.Shndx]
+			if offsets[sec] == nil {
+				offsets[sec] = map[string]uint64{}
+			}
+			offsets[sec][m.symName(s)] = s.Value
+		}
+	}
+	for id := range t.at {
+		sec := m.find(t.name(id))
+		if t.kind(id) != kindDatasec || t.word(id) != 0 || sec == 0 {
+			continue
+		}
+		t.setWord(id, int(m.sh[sec].Size))
+		for k, v := range t.members(id) {
+			if off, ok := offsets[m.names[sec]][t.name(v)]; ok {
+				t.setExtra(id, 3*k+1, int(off))
+			}
+		}
+	}
 }
 
 // strengthen makes weak map definitions global: the reader wants maps global,

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 
@@ -157,6 +158,15 @@ func (m *image) load() (*ebpf.CollectionSpec, error) {
 func fix(spec *ebpf.CollectionSpec, n *notes) error {
 	if err := legacyMaps(spec); err != nil {
 		return err
+	}
+	for _, p := range spec.Programs {
+		for k := range p.Instructions {
+			// GCC leaves the definition's offset where the file descriptor comes;
+			// the library would take it for one.
+			if in := &p.Instructions[k]; in.Reference() != "" && in.IsLoadFromMap() {
+				in.Constant &^= math.MaxUint32
+			}
+		}
 	}
 	if n == nil {
 		return nil

@@ -96,6 +96,8 @@ func (t *types) setWord(id, v int) { le.PutUint32(t.b[t.at[id]+8:], uint32(v)) }
 // extra is the n-th word behind a type.
 func (t *types) extra(id, n int) int { return int(le.Uint32(t.b[t.at[id]+12+4*n:])) }
 
+func (t *types) setExtra(id, n, v int) { le.PutUint32(t.b[t.at[id]+12+4*n:], uint32(v)) }
+
 // bare follows modifiers and typedefs.
 func (t *types) bare(id int) int {
 	for range 64 {
