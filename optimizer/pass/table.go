@@ -34,6 +34,9 @@ var table = []Pass{
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
 	{Name: "operands", Doc: "use older registers, immediates and folded offsets as operands", run: operands, values: true},
+	{Name: "keep", Doc: "keep a value in a free register instead of computing it again", run: keep, values: true},
+	// An address made by an addition to the one before needs no addition.
+	{Name: "offsets", Doc: "add constants where a sum is used", run: offsets},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
@@ -111,13 +114,15 @@ func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) 
 // same numbering until the pass splices, and is what comes out.
 type run struct {
 	*Config
-	f, g    *prog.Func
-	cfg     *prog.CFG
-	live    *prog.Liveness
-	vals    *equiv.Values
-	allow   func(int) bool
-	site    int
-	changes []pipeline.Change
+	f, g  *prog.Func
+	cfg   *prog.CFG
+	live  *prog.Liveness
+	vals  *equiv.Values
+	allow func(int) bool
+	site  int
+
+	predecessors [][]int // computed when asked for
+	changes      []pipeline.Change
 }
 
 // ok asks whether to rewrite the site at instruction k.

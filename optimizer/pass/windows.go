@@ -38,7 +38,7 @@ func (r *run) window(from, to int) bool {
 	var written isa.RegSet
 	for k := from; k < to; k++ {
 		in := &r.f.Insns[k]
-		if !plain(in) || in.Op == isa.Nop || in.Ref != nil {
+		if !plain(in) || in.Op == isa.Nop || in.Ref != nil && to-from > 1 {
 			return false
 		}
 		written |= in.Def()
@@ -52,7 +52,11 @@ func (r *run) window(from, to int) bool {
 		d++
 	}
 	if to-from == 1 {
-		if row := r.f.Insns[from].Row(); r.f.Insns[from].Slots() == 1 && (row.Kind == isa.KindLoad || row.Fn != isa.FnMul && row.Fn != isa.FnDiv && row.Fn != isa.FnMod) {
+		in := &r.f.Insns[from]
+		if in.Ref != nil {
+			return in.Slots() > 1 && r.addInstead(from, d)
+		}
+		if row := in.Row(); in.Slots() == 1 && (row.Kind == isa.KindLoad || row.Fn != isa.FnMul && row.Fn != isa.FnDiv && row.Fn != isa.FnMod) {
 			return false // one slot is as good as another
 		}
 	}
@@ -72,6 +76,22 @@ func (r *run) window(from, to int) bool {
 		r.nop(k)
 	}
 	r.set(to-1, in)
+	return true
+}
+
+// addInstead makes the address that instruction k loads out of another one in
+// the same register.
+func (r *run) addInstead(k int, d isa.Reg) bool {
+	goal, ok := r.result(k)
+	old := r.vals.Before[k].Regs[d]
+	if !ok || old == 0 {
+		return false
+	}
+	v, ok := r.vals.C.IsConst(r.vals.C.Sub(goal, old))
+	if !ok || int64(v) != int64(int32(v)) || !r.ok(k, "r%d %+d is what it loads: %s", d, int64(v), text(&r.f.Insns[k])) {
+		return false
+	}
+	r.set(k, isa.Insn{Op: isa.ALU(isa.FnAdd, 64, true), Dst: d, Imm: int64(v)})
 	return true
 }
 
