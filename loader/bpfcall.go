@@ -290,7 +290,13 @@ const attachXDPType = 37
 
 // linkXDP attaches a program by a BPF link, which ends with its descriptor.
 func linkXDP(prog, ifindex int, m XDPMode) (int, error) {
-	a := struct{ prog, target, attachType, flags uint32 }{uint32(prog), uint32(ifindex), attachXDPType, uint32(m)}
+	return linkCreate(prog, ifindex, attachXDPType, uint32(m))
+}
+
+// linkCreate attaches a program to a target (an interface's index, or the
+// descriptor of a control group).
+func linkCreate(prog, target int, attachType, flags uint32) (int, error) {
+	a := struct{ prog, target, attachType, flags uint32 }{uint32(prog), uint32(target), attachType, flags}
 	fd, err := bpfCall(cmdLinkCreate, unsafe.Pointer(&a), unsafe.Sizeof(a))
 	return int(fd), err
 }

@@ -23,6 +23,29 @@ func Open(object []byte, program string) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(spec, program)
+}
+
+// OpenTestable is Open, except that a tracepoint's program, which the kernel does
+// not test-run, is loaded as a raw tracepoint's if that type allows all that it
+// does. Both get a flat context of numbers, run the same instructions, and may
+// call the same helpers; a raw tracepoint's context is 96 bytes.
+func OpenTestable(object []byte, program string) (*Loaded, error) {
+	spec, err := parse(object, program, "", true)
+	if err != nil {
+		return nil, err
+	}
+	if p := spec.Programs[program]; p.Type == ebpf.TracePoint {
+		raw := spec.Copy()
+		raw.Programs[program].Type, raw.Programs[program].AttachTo = ebpf.RawTracepoint, ""
+		if l, err := open(raw, program); err == nil {
+			return l, nil
+		}
+	}
+	return open(spec, program)
+}
+
+func open(spec *ebpf.CollectionSpec, program string) (*Loaded, error) {
 	coll, err := newCollection(spec, ebpf.CollectionOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("program %s: %w", program, err)

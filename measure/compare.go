@@ -84,7 +84,7 @@ func (c *Comparison) String() string {
 		if d.Difference != nil {
 			return fmt.Sprintf("%s and %s behave differently: %v", c.A, c.B, d.Difference)
 		}
-		s = fmt.Sprintf("same behaviour on %d inputs (maps compared %d times)", d.Runs, d.MapDumps)
+		s = fmt.Sprintf("same behaviour on %d inputs (maps compared %d times; by %s)", d.Runs, d.MapDumps, d.Referee)
 		for _, m := range d.Masked {
 			s += "\n  not compared: " + m
 		}

@@ -32,6 +32,8 @@ func (d *Difference) String() string {
 // DifferReport is what Differ found.
 type DifferReport struct {
 	Runs int `json:"runs"` // of each side
+	// Referee says how the kernel ran the programs.
+	Referee string `json:"referee"`
 	// MapDumps counts how often all maps were compared.
 	MapDumps int `json:"map_dumps"`
 	// Refused counts inputs that the kernel would not run.
@@ -76,7 +78,10 @@ func Differ(ctx context.Context, a, b Subject, o DifferOptions) (*DifferReport, 
 	}
 	defer ns.Close()
 	d := &differ{o: o, a: a, b: b, masks: newMasks(), report: &DifferReport{Returns: map[uint32]int{}}, total: 2 * len(o.Inputs)}
-	err = ns.Do(func() error { return d.run(ctx) })
+	err = ns.Do(func() error {
+		err := d.run(ctx)
+		return errors.Join(err, d.exec.close())
+	})
 	d.report.Masked = append(d.report.Masked, d.masks.list()...)
 	if err == nil && d.report.Runs == 0 {
 		// Agreement on nothing is no agreement.
@@ -90,6 +95,7 @@ type differ struct {
 	a, b   Subject
 	masks  *masks
 	report *DifferReport
+	exec   *executor
 	done   int
 	total  int
 }
@@ -192,14 +198,21 @@ func (d *differ) pass(ctx context.Context, a, b Subject, n int, mode passMode) (
 			sides[i].dumps[m.Name()] = new(loader.MapDump)
 		}
 	}
+	if d.exec == nil {
+		if d.exec, err = newExecutor(sides[0].inst); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.Name, err)
+		}
+		d.report.Referee = d.exec.referee()
+	}
+	for i := range sides {
+		if err := d.exec.adopt(sides[i].inst); err != nil {
+			return nil, err
+		}
+	}
 	for i := range sides {
 		if err := d.keepFirst(&sides[i], &sides[1-i]); err != nil {
 			return nil, err
 		}
-	}
-	_, kind, err := kindOf(sides[0].inst)
-	if err != nil {
-		return nil, err
 	}
 	var inRuns, inMaps time.Duration
 	checked, last := 0, time.Now()
@@ -212,7 +225,7 @@ func (d *differ) pass(ctx context.Context, a, b Subject, n int, mode passMode) (
 				d.o.Progress(min(d.done+i, d.total), d.total)
 			}
 		}
-		f, err := d.one(&sides, kind, i)
+		f, err := d.one(&sides, i)
 		if err != nil {
 			return nil, typedError(a.Name, err)
 		}
@@ -271,17 +284,12 @@ func (d *differ) tally(s *side) {
 }
 
 // one runs both sides on one input and compares what comes back.
-func (d *differ) one(sides *[2]side, kind progKind, i int) (*found, error) {
+func (d *differ) one(sides *[2]side, i int) (*found, error) {
 	in := d.o.Inputs[i]
 	sides[0].refused = false
 	var errs [2]error
-	for k := range sides {
-		s := &sides[k]
-		kind.prepare(&s.run, s.inst.FD, in, true)
-		errs[k] = s.run.Run()
-		if errors.Is(errs[k], loader.ErrNoTestRun) {
-			return nil, errs[k]
-		}
+	if err := d.exec.run([]*Instance{sides[0].inst, sides[1].inst}, in, []*loader.TestRun{&sides[0].run, &sides[1].run}, errs[:]); err != nil {
+		return nil, err
 	}
 	f := func(what, format string, args ...any) *found {
 		return &found{Difference: Difference{Input: i, What: what, Detail: fmt.Sprintf(format, args...), Packet: fmt.Sprintf("%x", in.Data)}}

@@ -3,7 +3,9 @@
 //
 // Latency times BPF_PROG_TEST_RUN by paired sampling; Differ runs two programs
 // on the same packets and compares all that they do; Compare does both, and Race
-// chooses among candidates. Throughput, LossFreeRate and OnInterface work with
+// chooses among candidates. What the kernel does not test-run is run by raising
+// the events that it is attached to (events.go), and timed by the kernel's run
+// statistics. Throughput, LossFreeRate and OnInterface work with
 // real frames on a testbed or a network card. Results are Records: immutable
 // JSON lines with every raw sample, from which all tables are generated.
 //

@@ -101,24 +101,28 @@ func representatives(ctx context.Context, s Subject, inputs []Input) (paths []In
 		return nil, err
 	}
 	defer inst.close()
-	_, kind, err := kindOf(inst)
+	e, err := newExecutor(inst)
 	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.adopt(inst); err != nil {
 		return nil, err
 	}
 	at := map[string]int{}
 	var r loader.TestRun
+	var errs [1]error
 	for _, in := range inputs {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		kind.prepare(&r, inst.FD, in, true)
-		if err := r.Run(); err != nil {
-			if typed := typedError(s.Name, err); isNotMeasurable(typed) {
-				return nil, typed
-			}
+		if err := e.run([]*Instance{inst}, in, []*loader.TestRun{&r}, errs[:]); err != nil {
+			return nil, typedError(s.Name, err)
+		}
+		if errs[0] != nil {
 			continue
 		}
-		key := pathKey(&r, in)
+		key := e.path(&r, in)
 		i, seen := at[key]
 		if !seen {
 			i = len(paths)
@@ -132,6 +136,14 @@ func representatives(ctx context.Context, s Subject, inputs []Input) (paths []In
 		paths[i].Weight /= float64(len(inputs))
 	}
 	return paths, nil
+}
+
+// path tells paths apart.
+func (e *executor) path(r *loader.TestRun, in Input) string {
+	if e.rig != nil {
+		return fmt.Sprint(r.Ret, e.rig.changed(in, r))
+	}
+	return pathKey(r, in)
 }
 
 // pathKey tells apart what can be seen of a program's paths: its verdict, the

@@ -63,6 +63,8 @@ const maxLoss = 0.001
 // LatencyResult is what a session found.
 type LatencyResult struct {
 	Type string `json:"type"` // program type
+	// Referee says how the kernel ran the programs.
+	Referee string `json:"referee"`
 	// Floor is the measuring loop's own time by input, already subtracted.
 	Floor []float64 `json:"floor_ns"`
 	// Fresh marks inputs that each run got anew, since the program's own

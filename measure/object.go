@@ -14,7 +14,7 @@ import (
 func FromObject(name string, object []byte, program string, states []mapstate.State) Subject {
 	sum := sha256.Sum256(object)
 	return Subject{Name: name, Hash: hex.EncodeToString(sum[:]), Load: func() (*Instance, error) {
-		l, err := loader.Open(object, program)
+		l, err := loader.OpenTestable(object, program)
 		if err != nil {
 			return nil, err
 		}

@@ -24,6 +24,7 @@ type session struct {
 	ns    *testbed.Namespace
 	pairs []*testbed.Pair
 	kind  progKind
+	exec  *executor
 	slots []*slot // every loaded program, empty ones included
 	// est[input][subject] collects one number per load.
 	est     [][]loads
@@ -45,6 +46,9 @@ type slot struct {
 }
 
 const emptySubject, emptyLoads = -1, 2
+
+// mostEvents bounds the events of a sample.
+const mostEvents = 300
 
 func (s *session) measure(ctx context.Context) (_ *LatencyResult, err error) {
 	n := len(s.subjects)
@@ -77,10 +81,16 @@ func (s *session) measure(ctx context.Context) (_ *LatencyResult, err error) {
 		}
 		s.pairs = append(s.pairs, p)
 	}
-	for e := range epochs {
-		if err := s.ns.Do(func() error { return s.epoch(ctx, e, perEpoch) }); err != nil {
-			return nil, err
+	err = s.ns.Do(func() error {
+		for e := range epochs {
+			if err := s.epoch(ctx, e, perEpoch); err != nil {
+				return errors.Join(err, s.exec.close())
+			}
 		}
+		return s.exec.close()
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.conclude()
 	return s.result, nil
@@ -145,6 +155,17 @@ func (s *session) load(perEpoch int) error {
 		} else if t != progType {
 			return fmt.Errorf("%s is a %s program, the base a %s program", sub.Name, kind.name, s.kind.name)
 		}
+		if s.exec == nil && !s.onFrames {
+			if s.exec, err = newExecutor(inst); err != nil {
+				return fmt.Errorf("%s: %w", sub.Name, err)
+			}
+			s.result.Referee = s.exec.referee()
+		}
+		if s.exec != nil {
+			if err := s.exec.adopt(inst); err != nil {
+				return fmt.Errorf("%s: %w", sub.Name, err)
+			}
+		}
 	}
 	if s.onFrames {
 		if progType != xdpType {
@@ -153,9 +174,12 @@ func (s *session) load(perEpoch int) error {
 		return s.attachLive()
 	}
 	for l := range emptyLoads {
-		// r0 = 0; exit
-		p, err := loader.LoadRaw(progType, []byte{0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0},
-			loader.RawOptions{Name: "empty", AttachType: s.kind.attachType})
+		// Programs on sockets may say 1 only, or mean yes by it.
+		code, attachType := slots(mov(0, 0), exit), s.kind.attachType
+		if s.kind.events {
+			code, attachType = slots(mov(0, 1), exit), s.slots[0].inst.AttachType
+		}
+		p, err := loader.LoadRaw(progType, code, loader.RawOptions{Name: "empty", AttachType: attachType})
 		if err != nil {
 			return fmt.Errorf("the empty program: %w", err)
 		}
@@ -180,9 +204,9 @@ func (s *session) load(perEpoch int) error {
 // plan decides how an input is run: repeated inside the kernel or anew each
 // time, and how often for a sample.
 func (s *session) plan(i int, in Input) error {
-	fresh := !s.kind.repeat && !s.onFrames
+	fresh := !s.kind.repeat && !s.onFrames && !s.kind.events
 	for _, sl := range s.slots {
-		if fresh || s.onFrames || sl.subject == emptySubject || sl.load != 0 {
+		if fresh || s.onFrames || s.kind.events || sl.subject == emptySubject || sl.load != 0 {
 			continue
 		}
 		steady, err := s.kind.steady(sl.inst.FD, in)
@@ -210,6 +234,9 @@ func (s *session) plan(i int, in Input) error {
 	if fresh {
 		most = 2000
 	}
+	if s.kind.events {
+		most = mostEvents // each takes some microseconds beside the program's time
+	}
 	n := min(max(int(int64(s.o.Sample)*int64(probe)/int64(max(slowest, 1))), 50), most)
 	if s.onFrames {
 		n = (n + liveBatch - 1) / liveBatch * liveBatch
@@ -234,6 +261,9 @@ func (s *session) run(sl *slot, i int, in Input, n int) (time.Duration, error) {
 		s.rig.prepare(&r, i, in, n)
 		sl.sent += uint64(n)
 		return r.Timed()
+	}
+	if s.exec.rig != nil {
+		return s.exec.many(sl.inst, in, n)
 	}
 	s.kind.prepare(&r, sl.inst.FD, in, false)
 	if s.result.Fresh[i] {

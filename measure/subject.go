@@ -85,6 +85,8 @@ type progKind struct {
 	ctxSize int
 	// xdpCtx: the kernel wants a context from us to give one back.
 	xdpCtx bool
+	// events: the kernel refuses test runs, and a rig raises events instead.
+	events bool
 	// attachType loads the empty program.
 	attachType uint32
 }
@@ -102,15 +104,16 @@ var kinds = map[uint32]progKind{
 	2:  {name: "kprobe"},
 	3:  {name: "sched_cls", repeat: true, packet: true, ctxSize: skbCtxSize},
 	4:  {name: "sched_act", repeat: true, packet: true, ctxSize: skbCtxSize},
-	5:  {name: "tracepoint"},
+	5:  {name: "tracepoint", events: true},
 	6:  {name: "xdp", attach: true, repeat: true, packet: true, xdpCtx: true, ctxSize: xdpMDSize},
 	7:  {name: "perf_event"},
 	8:  {name: "cgroup_skb", repeat: true, packet: true, ctxSize: skbCtxSize},
 	10: {name: "lwt_in", repeat: true, packet: true, ctxSize: skbCtxSize},
 	11: {name: "lwt_out", repeat: true, packet: true, ctxSize: skbCtxSize},
 	12: {name: "lwt_xmit", repeat: true, packet: true, ctxSize: skbCtxSize},
+	9:  {name: "cgroup_sock", events: true},
 	17: {name: "raw_tracepoint"},
-	18: {name: "cgroup_sock_addr"},
+	18: {name: "cgroup_sock_addr", events: true},
 	19: {name: "lwt_seg6local", repeat: true, packet: true, ctxSize: skbCtxSize},
 	22: {name: "flow_dissector", repeat: true, packet: true},
 	24: {name: "raw_tracepoint_writable"},

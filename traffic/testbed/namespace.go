@@ -3,11 +3,13 @@ package testbed
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"sync"
 
 	"github.com/superbpf/superbpf/loader"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -102,5 +104,25 @@ func (n *Namespace) Close() error {
 	}
 	n.once.Do(func() { close(n.work) })
 	<-n.done
+	return nil
+}
+
+// EveryAddressIsLocal has the calling thread's namespace take every IPv4 and IPv6
+// address for its own, so that its sockets may use any.
+func EveryAddressIsLocal() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("testbed: %w", err)
+	}
+	for _, all := range []string{"0.0.0.0/0", "::/0"} {
+		_, dst, err := net.ParseCIDR(all)
+		if err != nil {
+			return err
+		}
+		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: dst, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}
+		if err := netlink.RouteReplace(r); err != nil {
+			return fmt.Errorf("testbed: local route %s: %w", all, err)
+		}
+	}
 	return nil
 }
