@@ -102,6 +102,8 @@ build() {
 	prepare_z3
 	mkdir -p bin
 	go build "${go_flags[@]}" -o bin/superbpf ./cmd/superbpf
+	# What runs in the virtual machines of --kernels has no libraries there.
+	CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags='-s -w' -o bin/superbpf-guest ./cmd/superbpf-guest
 }
 
 case "${1:-}" in

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
@@ -22,14 +23,17 @@ var ErrPrivilege = errors.New("loading BPF programs needs root (or CAP_BPF, CAP_
 // LoadResult is the verifier's verdict about one program.
 type LoadResult struct {
 	Accepted bool
-	// Reason is the verifier's last word, Log all it said (only when refused).
-	Reason, Log string
-	// Slot is the refused instruction, counted in 8-byte slots from the start
-	// of the program with its subprograms behind it; -1 when unknown.
-	Slot int
-	// Sizes in bytes of what runs, and instructions that the verifier went
-	// through.
-	XlatedBytes, JitedBytes, VerifiedInsns int
+	// Reason is why it was refused, Log the end of what the verifier said.
+	Reason Reason
+	Log    string
+	// Function and Slot locate the refused instruction: 8-byte slots from the
+	// start of that function; empty and -1 when unknown.
+	Function string
+	Slot     int
+	// Sizes in bytes of what runs.
+	XlatedBytes, JitedBytes int
+	// Stats are the verifier's own figures.
+	Stats Stats
 }
 
 // Kernel loads programs into the running kernel. Maps are created once and
@@ -84,24 +88,24 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	}
 	spec, err := parse(object, program, k.Type, false)
 	if err != nil {
-		return &LoadResult{Reason: err.Error(), Slot: -1}, nil
+		return &LoadResult{Reason: Reason{Kind: ReasonObject, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}, nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}, MapReplacements: k.replacements(spec)}
+	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
 	coll, err := newCollection(spec, opts)
 	if err != nil {
 		if os.Geteuid() != 0 && errors.Is(err, unix.EPERM) {
 			return nil, ErrPrivilege
 		}
-		// Once more, to hear why.
-		opts.Programs = ebpf.ProgramOptions{LogLevel: ebpf.LogLevelInstruction}
+		// Once more, to hear why. At this level the log holds the path that
+		// failed and none of those before it.
+		opts.Programs.LogLevel |= ebpf.LogLevelBranch
 		again, err2 := newCollection(spec, opts)
-		if err2 == nil {
-			coll = again
-		} else {
-			return refused(err2), nil
+		if err2 != nil {
+			return refused(err2, spec.Programs[program].Instructions), nil
 		}
+		coll = again
 	}
 	defer coll.Close()
 	k.keep(spec, coll)
@@ -142,6 +146,9 @@ func parse(object []byte, program, typ string, callees bool) (*ebpf.CollectionSp
 			contents = append(contents, kv)
 		}
 		m.Contents = contents
+		if m.MaxEntries == 0 {
+			m.MaxEntries = entries(m.Type)
+		}
 		// Pinned maps would be shared with whatever runs on this host.
 		m.Pinning = ebpf.PinNone
 	}
@@ -172,10 +179,25 @@ func parse(object []byte, program, typ string, callees bool) (*ebpf.CollectionSp
 	return spec, nil
 }
 
+// entries stands in for a number of entries that the program's own loader sets:
+// the least that the kernel takes, 0 where it wants none or the library knows.
+func entries(t ebpf.MapType) uint32 {
+	switch t {
+	case ebpf.RingBuf, ebpf.UserRingbuf:
+		return uint32(os.Getpagesize())
+	case ebpf.Hash, ebpf.Array, ebpf.ProgramArray, ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.StackTrace, ebpf.CGroupArray,
+		ebpf.LRUHash, ebpf.LRUCPUHash, ebpf.LPMTrie, ebpf.ArrayOfMaps, ebpf.HashOfMaps, ebpf.DevMap, ebpf.SockMap, ebpf.CPUMap,
+		ebpf.XSKMap, ebpf.SockHash, ebpf.ReusePortSockArray, ebpf.Queue, ebpf.Stack, ebpf.DevMapHash, ebpf.BloomFilter:
+		return 1
+	}
+	return 0
+}
+
 func (k *Kernel) replacements(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 	out := map[string]*ebpf.Map{}
 	for name, s := range spec.Maps {
-		if c, ok := k.maps[name]; ok && reflect.DeepEqual(c.spec, s) {
+		// Copies: copying alters how the library writes "no type".
+		if c, ok := k.maps[name]; ok && reflect.DeepEqual(c.spec, s.Copy()) {
 			out[name] = c.m
 		}
 	}
@@ -190,7 +212,7 @@ func (k *Kernel) keep(spec *ebpf.CollectionSpec, coll *ebpf.Collection) {
 			continue
 		}
 		if c, ok := k.maps[name]; ok {
-			if reflect.DeepEqual(c.spec, s) {
+			if reflect.DeepEqual(c.spec, s.Copy()) {
 				continue
 			}
 			c.m.Close()
@@ -210,7 +232,7 @@ func newCollection(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions) (*ebp
 }
 
 func accepted(p *ebpf.Program) (*LoadResult, error) {
-	r := &LoadResult{Accepted: true, Slot: -1}
+	r := &LoadResult{Accepted: true, Slot: -1, Stats: ParseStats(p.VerifierLog), Reason: Reason{Slot: -1, Register: -1}}
 	info, err := p.Info()
 	if err != nil {
 		return nil, err
@@ -221,26 +243,47 @@ func accepted(p *ebpf.Program) (*LoadResult, error) {
 	if n, err := info.JitedSize(); err == nil {
 		r.JitedBytes = int(n)
 	}
-	if n, ok := info.VerifiedInstructions(); ok {
-		r.VerifiedInsns = int(n)
-	}
 	return r, nil
 }
 
-func refused(err error) *LoadResult {
-	r := &LoadResult{Reason: err.Error(), Slot: -1}
+// maxLog bounds the log that a result keeps, in bytes.
+const maxLog = 64 << 10
+
+func refused(err error, code asm.Instructions) *LoadResult {
+	r := &LoadResult{Slot: -1, Reason: Reason{Slot: -1, Register: -1}}
 	var v *ebpf.VerifierError
 	if errors.As(err, &v) {
 		r.Log = strings.Join(v.Log, "\n")
-		r.Reason, r.Slot = lastWord(v.Log)
-		if r.Reason == "" {
-			r.Reason = v.Cause.Error()
+		if n := len(r.Log) - maxLog; n > 0 {
+			r.Log = r.Log[n:]
+		}
+		r.Reason = ParseLog(v.Log)
+		r.Function, r.Slot = locate(code, r.Reason.Slot)
+		err = v.Cause
+	}
+	if r.Reason.Line == "" {
+		r.Reason.Line, r.Reason.Kind = err.Error(), classifyError(err)
+		if r.Reason.Kind == ReasonPermission {
+			r.Reason.Line = notPermitted()
 		}
 	}
-	if errors.Is(err, unix.EPERM) && r.Slot < 0 && strings.Contains(r.Reason, unix.EPERM.Error()) {
-		r.Reason = notPermitted()
-	}
 	return r
+}
+
+// locate finds the function that slot n of a program with its subprograms
+// belongs to, and the place there.
+func locate(code asm.Instructions, n int) (function string, slot int) {
+	at, start := 0, 0
+	for k := range code {
+		if s := code[k].Symbol(); s != "" && n >= at {
+			function, start = s, at
+		}
+		at += int(code[k].Size()) / asm.InstructionSize
+	}
+	if n < 0 || n >= at || function == "" {
+		return "", -1
+	}
+	return function, n - start
 }
 
 // notPermitted explains EPERM from a load that the verifier did not judge. The
@@ -265,28 +308,4 @@ func notPermitted() string {
 		return "not permitted: this process lacks " + strings.Join(missing, ", ")
 	}
 	return "not permitted although no capability is missing: this kernel's security policy forbids what the program attaches to"
-}
-
-// lastWord finds the verifier's complaint, and the instruction it was looking
-// at, in a log (kernel/bpf/verifier.c prints "N: (code) text" before it checks
-// instruction N).
-func lastWord(log []string) (reason string, slot int) {
-	slot = -1
-	for i := len(log) - 1; i >= 0; i-- {
-		l := strings.TrimSpace(log[i])
-		var n int
-		var code int
-		if _, err := fmt.Sscanf(l, "%d: (%x)", &n, &code); err == nil {
-			return reason, n
-		}
-		switch {
-		case l == "", strings.HasPrefix(l, "processed "), strings.HasPrefix(l, "verification time"), strings.HasPrefix(l, "stack depth"),
-			strings.HasPrefix(l, "mark_precise"), strings.HasPrefix(l, ";"), strings.HasPrefix(l, "from "):
-			continue
-		}
-		if reason == "" {
-			reason = l
-		}
-	}
-	return reason, slot
 }

@@ -90,7 +90,7 @@ func TestMovedObjectLoads(t *testing.T) {
 			if err != nil || !b.Accepted {
 				t.Fatalf("%s %s: output: %+v %v", cpu, p, b, err)
 			}
-			if b.XlatedBytes <= a.XlatedBytes || a.JitedBytes == 0 || a.VerifiedInsns == 0 {
+			if b.XlatedBytes <= a.XlatedBytes || a.JitedBytes == 0 || a.Stats.Insns == 0 {
 				t.Errorf("%s %s: sizes %+v and %+v", cpu, p, a, b)
 			}
 		}
@@ -105,7 +105,7 @@ func TestRefusalNamesTheReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Accepted || !strings.Contains(r.Reason, "R9 !read_ok") || r.Slot != 0 {
+	if r.Accepted || r.Reason.Line != "R9 !read_ok" || r.Reason.Kind != ReasonUninit || r.Function != "first" || r.Slot != 0 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -134,13 +134,13 @@ func TestOddObjectsLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !r.Accepted {
-				t.Errorf("%s: %s\n%s", p, r.Reason, r.Log)
+				t.Errorf("%s: %s\n%s", p, r.Reason.Line, r.Log)
 			}
 		}
 	}
 	raw := compileTest(t, "odd.c", "-D__TARGET_ARCH_x86")
 	r, err := k.Load(context.Background(), raw, "odd_section")
-	if err != nil || r.Accepted || !strings.Contains(r.Reason, "--type") {
+	if err != nil || r.Accepted || !strings.Contains(r.Reason.Line, "--type") {
 		t.Errorf("odd_section: %+v, %v", r, err)
 	}
 	k.Type = "xdp"

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
-	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/elf"
 	"github.com/superbpf/superbpf/optimizer/equiv"
@@ -61,13 +61,20 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	if err := s.checkPrograms(obj); err != nil {
 		return nil, err
 	}
-	kernel, err := loader.NewKernel()
+	o := &optimization{Object: obj}
+	gates := s.gates
+	if gates == nil {
+		if gates, err = openGates(ctx, s.kernels, s.progType, io.Discard); err != nil {
+			return nil, err
+		}
+		o.closers = append(o.closers, gates.Close)
+	}
+	judges, done, err := gates.Judges()
 	if err != nil {
+		o.Close()
 		return nil, err
 	}
-	kernel.Type = s.progType
-	o := &optimization{Object: obj}
-	o.closers = append(o.closers, func() { kernel.Close() })
+	o.closers = append(o.closers, done)
 	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee})
 	if err != nil {
 		o.Close()
@@ -86,13 +93,13 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	}
 	mcpu := s.mcpu
 	if mcpu == 0 {
-		mcpu = 4
+		mcpu = gates.Level()
 	}
 	o.Options = pipeline.Options{
 		Objective:  objective,
 		Model:      model,
 		Prover:     prover{validator},
-		Gates:      []pipeline.Gate{gate{kernel}},
+		Gates:      judges,
 		Budget:     s.budget,
 		Transforms: pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Disable: disable}),
 		Only:       map[string]bool{},
@@ -161,18 +168,4 @@ type prover struct{ v *equiv.Validator }
 func (p prover) Prove(ctx context.Context, a, b *prog.Func) pipeline.Proof {
 	r := p.v.Func(ctx, a, b)
 	return pipeline.Proof{Equal: r.Verdict == equiv.Equal, Verdict: r.Verdict.String(), Reason: r.Reason, Assumptions: r.Assumptions}
-}
-
-// gate lets the pipeline ask the running kernel.
-type gate struct{ k *loader.Kernel }
-
-func (gate) Name() string { return "running " + loader.Release() }
-
-func (g gate) Load(ctx context.Context, object []byte, program string) (pipeline.GateResult, error) {
-	r, err := g.k.Load(ctx, object, program)
-	if err != nil {
-		return pipeline.GateResult{}, err
-	}
-	return pipeline.GateResult{Accepted: r.Accepted, Reason: r.Reason, Log: r.Log, FailSlot: r.Slot,
-		XlatedBytes: r.XlatedBytes, JitedBytes: r.JitedBytes, VerifiedInsns: r.VerifiedInsns}, nil
 }

@@ -119,6 +119,10 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	if os.Geteuid() != 0 {
 		return loader.ErrPrivilege
 	}
+	if s.gates, err = openGates(ctx, s.kernels, s.progType, stderr); err != nil {
+		return err
+	}
+	defer s.gates.Close()
 	log := measure.Log{Dir: filepath.Join(s.out, "records", time.Now().UTC().Format("20060102-150405"))}
 	var all []*outcome
 	for i, b := range picked {
@@ -161,15 +165,17 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	return nil
 }
 
-// compileBest builds all levels and returns the smallest object that loads.
-func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, o *outcome) ([]byte, error) {
-	k, err := loader.NewKernel()
+// compileBest builds all levels and returns the smallest object that loads in
+// the most kernels.
+func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, kernels *gates, o *outcome) ([]byte, error) {
+	judges, done, err := kernels.Judges()
 	if err != nil {
 		return nil, err
 	}
-	defer k.Close()
+	defer done()
 	var best []byte
 	var why error
+	most := 0
 	for _, level := range benchmarks.Levels {
 		raw, err := b.Compile(ctx, level, cpu)
 		if err != nil {
@@ -179,13 +185,20 @@ func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, o *outcom
 		if err != nil {
 			return nil, err
 		}
-		r, err := k.Load(ctx, raw, b.Program)
-		if err != nil {
-			return nil, err
+		loads := 0
+		for _, g := range judges {
+			r, err := g.Load(ctx, raw, b.Program)
+			if err != nil {
+				return nil, err
+			}
+			if r.Accepted {
+				loads++
+			} else {
+				why = fmt.Errorf("clang -%s: %s: %s", level, g.Name(), r.Reason)
+			}
 		}
-		if !r.Accepted {
+		if loads == 0 {
 			o.Sizes[level] = -1
-			why = fmt.Errorf("clang -%s: %s", level, r.Reason)
 			continue
 		}
 		slots := 0
@@ -195,8 +208,8 @@ func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, o *outcom
 			}
 		}
 		o.Sizes[level] = slots
-		if best == nil || slots < o.Sizes[o.Best] {
-			best, o.Best = raw, level
+		if loads > most || loads == most && slots < o.Sizes[o.Best] {
+			best, o.Best, most = raw, level, loads
 		}
 	}
 	if best == nil {
@@ -230,7 +243,7 @@ func benchInputs(b *benchmarks.Bench, s *benchSettings, n int) ([]measure.Input,
 
 func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *benchSettings, log measure.Log) (*outcome, error) {
 	o := &outcome{Program: b.Name, Paper: b.Paper, Sizes: map[string]int{}}
-	best, err := compileBest(ctx, b, s.cpu, o)
+	best, err := compileBest(ctx, b, s.cpu, s.gates, o)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +326,7 @@ func keepObjects(out, name string, in []byte, res *pipeline.Result, opt *optimiz
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	cert, err := pipeline.NewCertificate(in, res, opt.SolverName, opt.GateNames())
+	cert, err := pipeline.NewCertificate(in, res, opt.SolverName)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,12 @@ Tables go to OUT. Exit code 1 if an object failed in a way that it should not ha
 			if os.Geteuid() != 0 {
 				return loader.ErrPrivilege
 			}
+			gates, err := openGates(c.Context(), s.kernels, s.progType, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer gates.Close()
+			s.gates = gates
 			if len(args) > 0 {
 				return s.objects(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args)
 			}
@@ -164,7 +170,7 @@ func (s *sizesSettings) levelsOf(ctx context.Context, stdout, stderr io.Writer) 
 	all := s.each(ctx, stderr, len(suite)*n, func(i int) shrunk {
 		b, cpu := suite[i/n], s.levels[i%n]
 		name := b.Name + " " + cpu
-		raw, err := compileBest(ctx, b, cpu, &outcome{Sizes: map[string]int{}})
+		raw, err := compileBest(ctx, b, cpu, s.gates, &outcome{Sizes: map[string]int{}})
 		if err != nil {
 			return shrunk{name: name, err: err}
 		}

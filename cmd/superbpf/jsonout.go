@@ -35,12 +35,27 @@ type jsonFunction struct {
 
 type jsonProgram struct {
 	Name          string `json:"name"`
-	Accepted      bool   `json:"accepted"` // the input, by every kernel asked
+	Accepted      bool   `json:"accepted"` // the input, by a kernel asked; the figures are those of the first that does
 	Reason        string `json:"reason,omitempty"`
 	XlatedBefore  int    `json:"xlated_bytes_before,omitempty"`
 	XlatedAfter   int    `json:"xlated_bytes_after,omitempty"`
 	JitedBefore   int    `json:"jited_bytes_before,omitempty"`
 	JitedAfter    int    `json:"jited_bytes_after,omitempty"`
+	VerifiedFirst int    `json:"verified_insns_before,omitempty"`
+	VerifiedThen  int    `json:"verified_insns_after,omitempty"`
+	// Bytes of the frames of the program and of its subprograms.
+	StackBefore []int        `json:"stack_bytes_before,omitempty"`
+	StackAfter  []int        `json:"stack_bytes_after,omitempty"`
+	Kernels     []jsonKernel `json:"kernels"`
+}
+
+// jsonKernel is a kernel's word about a program: one that refuses the input
+// judges nothing.
+type jsonKernel struct {
+	Name          string `json:"name"`
+	Accepted      bool   `json:"accepted"`
+	Kind          string `json:"kind,omitempty"`
+	Reason        string `json:"reason,omitempty"`
 	VerifiedFirst int    `json:"verified_insns_before,omitempty"`
 	VerifiedThen  int    `json:"verified_insns_after,omitempty"`
 }
@@ -69,8 +84,13 @@ func writeJSON(w io.Writer, in, out string, opt *optimization, res *pipeline.Res
 		j.Functions = append(j.Functions, f)
 	}
 	for _, p := range res.Programs {
-		j.Programs = append(j.Programs, jsonProgram{p.Name, p.Before.Accepted, p.Before.Reason, p.Before.XlatedBytes, p.After.XlatedBytes,
-			p.Before.JitedBytes, p.After.JitedBytes, p.Before.VerifiedInsns, p.After.VerifiedInsns})
+		q := jsonProgram{Name: p.Name, Accepted: p.Before.Accepted, Reason: p.Before.Reason, XlatedBefore: p.Before.XlatedBytes, XlatedAfter: p.After.XlatedBytes,
+			JitedBefore: p.Before.JitedBytes, JitedAfter: p.After.JitedBytes, VerifiedFirst: p.Before.VerifiedInsns, VerifiedThen: p.After.VerifiedInsns,
+			StackBefore: p.Before.Stack, StackAfter: p.After.Stack}
+		for _, k := range p.Kernels {
+			q.Kernels = append(q.Kernels, jsonKernel{k.Name, k.Before.Accepted, k.Before.Kind, k.Before.Reason, k.Before.VerifiedInsns, k.After.VerifiedInsns})
+		}
+		j.Programs = append(j.Programs, q)
 	}
 	return printJSON(w, j)
 }

@@ -36,6 +36,8 @@ type settings struct {
 	chain     string
 	progType  string
 	mapFiles  []string
+	kernels   []string
+	gates     *gates // of kernels, for all objects of a run
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -51,6 +53,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
 	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: 3 at -O2, all at -O3)")
+	kernelsFlag(c, &s.kernels, []string{runningKernel})
 	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), "chain"), " "))
 }
 
@@ -62,18 +65,22 @@ func optimizeCommand() *cobra.Command {
 		Use:   "optimize IN.o -o OUT.o",
 		Short: "Write a smaller and faster drop-in object",
 		Long: `Optimizes every program of an object. Each rewrite is proved equivalent and
-accepted by the running kernel's verifier before it is kept. Beside the output
-come OUT.o.report.txt (each rewrite, before and after) and OUT.o.cert.json (the
-chain of proved bodies, which 'superbpf verify' checks again from scratch).
+accepted by the verifier of the running kernel, or of the kernels that --kernels
+names, before it is kept. Beside the output come OUT.o.report.txt (each rewrite,
+before and after) and OUT.o.cert.json (the chain of proved bodies, which
+'superbpf verify' checks again from scratch).
 
-A program that cannot be read or that the kernel refuses as it is stays
+A kernel that refuses a program as it is cannot judge it: the table says so, and
+the others do. A program that cannot be read or that the kernel refuses as it is stays
 unchanged, with the reason below the table; the others are optimized all the
 same. Ctrl-C ends the search; the best result so far is still written.
 
 Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
   sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
-  sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml`,
+  sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml
+  sudo superbpf optimize xdp.o -o xdp.opt.o --kernels running,6.1,6.12
+  superbpf optimize lsm.o -o lsm.opt.o --kernels 6.12 --no-measure`,
 		Args: exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
@@ -104,6 +111,10 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 	if err != nil {
 		return err
 	}
+	if s.gates, err = openGates(ctx, s.kernels, s.progType, stderr); err != nil {
+		return err
+	}
+	defer s.gates.Close()
 	opt, err := newOptimization(ctx, in, input, s)
 	if err != nil {
 		return err
@@ -131,7 +142,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 			return err
 		}
 	}
-	cert, err := pipeline.NewCertificate(input, res, opt.SolverName, opt.GateNames())
+	cert, err := pipeline.NewCertificate(input, res, opt.SolverName)
 	if err != nil {
 		return err
 	}

@@ -97,10 +97,18 @@ func change(before, after int) string {
 	return fmt.Sprintf("%d → %d", before, after)
 }
 
+// changeStack does so for the frames of a program and its subprograms.
+func changeStack(before, after []int) string {
+	if b, a := pipeline.StackText(before), pipeline.StackText(after); b != a {
+		return b + " → " + a
+	}
+	return pipeline.StackText(before)
+}
+
 // writeTable prints one row a function and the reasons and measurements below.
 func writeTable(w io.Writer, res *pipeline.Result) error {
 	t := tablewriter.NewWriter(w)
-	t.Header("function", "slots", "saved", "xlated B", "jited B", "processed", "result")
+	t.Header("function", "slots", "saved", "xlated B", "jited B", "processed", "stack B", "result")
 	var n notes
 	for k := range res.Functions {
 		fr := &res.Functions[k]
@@ -108,11 +116,11 @@ func writeTable(w io.Writer, res *pipeline.Result) error {
 		if fr.Before.Slots > 0 {
 			saved = fmt.Sprintf("%.1f %%", 100*float64(fr.Before.Slots-fr.After.Slots)/float64(fr.Before.Slots))
 		}
-		row := []any{shorten(fr.Name, nameWidth), change(fr.Before.Slots, fr.After.Slots), saved, "", "", "", resultWord(fr, res, &n)}
+		row := []any{shorten(fr.Name, nameWidth), change(fr.Before.Slots, fr.After.Slots), saved, "", "", "", "", resultWord(fr, res, &n)}
 		for i := range res.Programs {
 			if p := &res.Programs[i]; fr.Entry && p.Name == fr.Name && p.Before.Accepted {
 				copy(row[3:], []any{change(p.Before.XlatedBytes, p.After.XlatedBytes), change(p.Before.JitedBytes, p.After.JitedBytes),
-					change(p.Before.VerifiedInsns, p.After.VerifiedInsns)})
+					change(p.Before.VerifiedInsns, p.After.VerifiedInsns), changeStack(p.Before.Stack, p.After.Stack)})
 			}
 		}
 		if err := t.Append(row...); err != nil {
@@ -134,6 +142,15 @@ func resultWord(fr *pipeline.FuncResult, res *pipeline.Result, n *notes) string 
 	if len(fr.Steps) > 0 {
 		word = fmt.Sprintf("proved, steps: %d", len(fr.Steps))
 	}
+	for i := range res.Programs {
+		if p := &res.Programs[i]; fr.Entry && p.Name == fr.Name {
+			for _, k := range p.Kernels {
+				if !k.Before.Accepted {
+					word += " " + n.add(fr.Name, "not gated by "+k.Name+": refuses the input: "+k.Before.Reason)
+				}
+			}
+		}
+	}
 	if mark := n.add(fr.Name, fr.Measured); mark != "" {
 		word += " " + mark
 	}
@@ -151,7 +168,11 @@ func whyLeft(fr *pipeline.FuncResult, res *pipeline.Result) string {
 		switch p := &res.Programs[i]; {
 		case p.Before.Accepted:
 		case fr.Entry && p.Name == fr.Name:
-			return "the kernel refuses the input: " + p.Before.Reason
+			var why []string
+			for _, k := range p.Kernels {
+				why = append(why, k.Name+": "+k.Before.Reason)
+			}
+			return "the kernel refuses the input: " + strings.Join(why, "; ")
 		case slices.Contains(fr.Programs, p.Name):
 			refused = append(refused, p.Name)
 		}

@@ -28,15 +28,21 @@ type Prover interface {
 
 // GateResult is what a kernel said about a program.
 type GateResult struct {
+	// Kernel is the gate's name.
+	Kernel   string
 	Accepted bool
-	// Reason is one line; Log the verifier's log, if any.
-	Reason, Log string
-	// FailSlot is the refused instruction in slots from the start of the
-	// program with its subprograms behind it, -1 when the log names none.
+	// Reason is one line, Kind its class; Log is the verifier's log, if any.
+	Reason, Kind, Log string
+	// FailFunc and FailSlot locate the refused instruction: slots from the start
+	// of that function; empty and -1 when the log names none.
+	FailFunc string
 	FailSlot int
 	// Bytes after the verifier's rewriting and after the JIT; instructions
 	// that the verifier processed.
 	XlatedBytes, JitedBytes, VerifiedInsns int
+	// Stack is the depth in bytes of the program's frame and of those of its
+	// subprograms.
+	Stack []int
 }
 
 // Gate asks a kernel's verifier. An error means that no answer was had

@@ -14,11 +14,12 @@ import (
 // changed function the chain of bodies from input to output. A checker proves
 // each link again; nothing in the certificate itself is believed.
 type Certificate struct {
-	Format    int    // 1
-	Input     string // SHA-256 of the input object, hex
-	Output    string
-	Solver    string
-	Kernels   []string // gates that accepted the output
+	Format int    // 2
+	Input  string // SHA-256 of the input object, hex
+	Output string
+	Solver string
+	// Kernels lists, by program, the kernels that accepted the output.
+	Kernels   map[string][]string
 	Functions []FunctionCertificate
 }
 
@@ -113,8 +114,13 @@ func (l *Link) Decode(f *prog.Func) (*prog.Func, error) {
 }
 
 // NewCertificate describes a result.
-func NewCertificate(input []byte, res *Result, solver string, kernels []string) (*Certificate, error) {
-	c := &Certificate{Format: 1, Input: digest(input), Output: digest(res.Output), Solver: solver, Kernels: kernels}
+func NewCertificate(input []byte, res *Result, solver string) (*Certificate, error) {
+	c := &Certificate{Format: 2, Input: digest(input), Output: digest(res.Output), Solver: solver, Kernels: map[string][]string{}}
+	for k := range res.Programs {
+		if j := res.Programs[k].Judges(); len(j) > 0 {
+			c.Kernels[res.Programs[k].Name] = j
+		}
+	}
 	for k := range res.Functions {
 		fr := &res.Functions[k]
 		if len(fr.Steps) == 0 {
@@ -142,7 +148,7 @@ func ParseCertificate(b, input, output []byte) (*Certificate, error) {
 		return nil, fmt.Errorf("not a certificate: %w", err)
 	}
 	switch {
-	case c.Format != 1:
+	case c.Format != 2:
 		return nil, fmt.Errorf("certificate format %d is not known", c.Format)
 	case c.Input != digest(input):
 		return nil, fmt.Errorf("the certificate is about another input object")

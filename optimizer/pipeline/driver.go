@@ -35,12 +35,6 @@ type TransformStats struct {
 	Slots                          int // slots saved
 }
 
-// ProgResult is what the kernel said about one program before and after.
-type ProgResult struct {
-	Name          string
-	Before, After GateResult
-}
-
 // Result is what became of an object.
 type Result struct {
 	Functions []FuncResult
@@ -60,7 +54,8 @@ type driver struct {
 	obj      Object
 	replaced map[int]*prog.Func
 	verified map[int]int // instructions processed, by function
-	usable   map[string]bool
+	// judges are the gates that accept a program as it came.
+	judges map[string][]Gate
 }
 
 // Optimize improves every function of obj. Cancelling ctx ends the search
@@ -75,9 +70,9 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 	if opt.MaxRounds == 0 {
 		opt.MaxRounds = 12
 	}
-	d := &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, usable: map[string]bool{}}
+	d := &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}}
 	res := &Result{}
-	if err := d.baseline(res); err != nil {
+	if err := d.baseline(ctx, res); err != nil {
 		return nil, err
 	}
 	for i, f := range obj.Functions() {
@@ -97,97 +92,9 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 	return res, Confirm(ctx, res, opt.Gates)
 }
 
-// Confirm loads the programs of a result's output and fills in what the
-// kernels say of them. It works after ctx was cancelled, too: the best so far
-// must be checked as well.
-func Confirm(ctx context.Context, res *Result, gates []Gate) error {
-	d := &driver{opt: Options{Gates: gates}}
-	ctx = context.WithoutCancel(ctx)
-	for k := range res.Programs {
-		p := &res.Programs[k]
-		p.After = p.Before
-		if !p.Before.Accepted || len(res.Replaced) == 0 {
-			continue
-		}
-		var err error
-		if p.After, err = d.ask(ctx, res.Output, p.Name); err != nil {
-			return err
-		}
-		if !p.After.Accepted {
-			return fmt.Errorf("%s: the final object is refused although every step was accepted: %s", p.Name, p.After.Reason)
-		}
-	}
-	return nil
-}
-
-// baseline loads the input's programs as they are.
-func (d *driver) baseline(res *Result) error {
-	in, err := d.obj.Encode(nil)
-	if err != nil {
-		return err
-	}
-	for _, f := range d.obj.Functions() {
-		if !f.Entry {
-			continue
-		}
-		r, err := d.ask(context.Background(), in, f.Name)
-		if err != nil {
-			return err
-		}
-		d.usable[f.Name] = r.Accepted
-		res.Programs = append(res.Programs, ProgResult{Name: f.Name, Before: r})
-	}
-	return nil
-}
-
-// ask puts one program of an object before all gates.
-func (d *driver) ask(ctx context.Context, object []byte, program string) (GateResult, error) {
-	var first GateResult
-	for k, g := range d.opt.Gates {
-		r, err := g.Load(ctx, object, program)
-		if err != nil {
-			return r, fmt.Errorf("kernel %s, program %s: %w", g.Name(), program, err)
-		}
-		if !r.Accepted {
-			r.Reason = g.Name() + ": " + r.Reason
-			return r, nil
-		}
-		if k == 0 {
-			first = r
-		}
-	}
-	return first, nil
-}
-
-// gate loads every program that contains function i, with cand in its place.
-func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, error) {
-	repl := make(map[int]*prog.Func, len(d.replaced)+1)
-	for k, f := range d.replaced {
-		repl[k] = f
-	}
-	repl[i] = cand
-	obj, err := d.obj.Encode(repl)
-	if err != nil {
-		return GateResult{Reason: err.Error()}, nil
-	}
-	var sum GateResult
-	for _, p := range d.obj.Users(i) {
-		if !d.usable[p] {
-			continue
-		}
-		r, err := d.ask(ctx, obj, p)
-		if err != nil || !r.Accepted {
-			return r, err
-		}
-		sum.VerifiedInsns += r.VerifiedInsns
-	}
-	sum.Accepted = true
-	return sum, nil
-}
-
 func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult, error) {
 	start := time.Now()
-	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}}
+	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
 	if d.opt.Weights != nil {
 		w.weights = d.opt.Weights(f)
 	}
@@ -196,7 +103,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 		Before: w.est, After: w.est, Stats: w.stats, Programs: d.obj.Users(i)}
 	loadable := 0
 	for _, p := range fr.Programs {
-		if d.usable[p] {
+		if len(d.judges[p]) > 0 {
 			loadable++
 		}
 	}
@@ -206,7 +113,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	case len(fr.Programs) == 0:
 		fr.Skipped = "no program contains it, so no kernel can judge it"
 	case loadable < len(fr.Programs):
-		fr.Skipped = "the kernel refuses the input itself"
+		fr.Skipped = refusesInput
 	case f.Unsupported != "":
 		fr.Skipped = f.Unsupported
 	}

@@ -139,7 +139,7 @@ func TestCertificateRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, _ := obj.Encode(nil)
-	c, err := NewCertificate(in, res, "none", nil)
+	c, err := NewCertificate(in, res, "none")
 	if err != nil {
 		t.Fatal(err)
 	}

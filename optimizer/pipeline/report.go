@@ -82,6 +82,11 @@ func WriteReport(w io.Writer, res *Result) error {
 	for k := range res.Functions {
 		fr := &res.Functions[k]
 		fmt.Fprintf(&b, "%s (section %s)\n", fr.Name, fr.Section)
+		for n := range res.Programs {
+			if p := &res.Programs[n]; fr.Entry && p.Name == fr.Name {
+				writeKernels(&b, p)
+			}
+		}
 		if fr.Skipped != "" {
 			fmt.Fprintf(&b, "  left as it is: %s\n\n", fr.Skipped)
 			continue
@@ -106,6 +111,9 @@ func WriteReport(w io.Writer, res *Result) error {
 			}
 			cur = s.After
 		}
+		for _, r := range fr.Refused.Rewrites {
+			fmt.Fprintf(&b, "  refused by %s: %s (%s), %d slots: %s: %s\n", r.Kernel, r.Transform, r.Text, r.Slots, r.Kind, strings.TrimPrefix(r.Reason, r.Kernel+": "))
+		}
 		for _, e := range fr.Refused.Examples {
 			fmt.Fprintf(&b, "  dropped: %s\n", strings.ReplaceAll(e, "\n", " "))
 		}
@@ -113,4 +121,26 @@ func WriteReport(w io.Writer, res *Result) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeKernels writes what each kernel said of a program.
+func writeKernels(b *strings.Builder, p *ProgResult) {
+	for _, k := range p.Kernels {
+		if !k.Before.Accepted {
+			fmt.Fprintf(b, "  not gated by %s: refuses the input: %s: %s\n", k.Name, k.Before.Kind, k.Before.Reason)
+			continue
+		}
+		fmt.Fprintf(b, "  %s: xlated %d -> %d bytes, jited %d -> %d bytes, processed %d -> %d instructions, stack %s -> %s bytes\n", k.Name,
+			k.Before.XlatedBytes, k.After.XlatedBytes, k.Before.JitedBytes, k.After.JitedBytes,
+			k.Before.VerifiedInsns, k.After.VerifiedInsns, StackText(k.Before.Stack), StackText(k.After.Stack))
+	}
+}
+
+// StackText joins frames as the kernel does: 40+16.
+func StackText(frames []int) string {
+	var s []string
+	for _, f := range frames {
+		s = append(s, fmt.Sprint(f))
+	}
+	return strings.Join(s, "+")
 }

@@ -23,6 +23,16 @@ type Refusals struct {
 	Proof, Kernel, Cost int
 	// Examples holds the first few, for the report.
 	Examples []string
+	// Rewrites are the single ones that a kernel refused, the first hundred.
+	Rewrites []RefusedRewrite
+}
+
+// RefusedRewrite is a proved rewrite that a kernel does not accept.
+type RefusedRewrite struct {
+	Kernel, Transform, Text string
+	// Kind is the class of the complaint, Reason its words.
+	Kind, Reason string
+	Slots        int // that it would have saved
 }
 
 func (r *Refusals) add(who *int, f *prog.Func, what, why string) {
@@ -44,6 +54,9 @@ type work struct {
 	refused Refusals
 	dropped map[string]bool // rewrites that were refused, by key
 	stats   map[string]*TransformStats
+	// misled counts, by transform, the times that a log pointed at the wrong
+	// rewrite since it last helped.
+	misled map[string]int
 }
 
 // weigh maps the input's weights onto f through the instructions' origins. An
@@ -102,26 +115,40 @@ func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 // run over a function.
 const maxAttempts = 300
 
+// maxSuspects is how many rewrites of a refused set are left out one by one, on
+// the word of a verifier's log, before the set is halved; maxMisled how often
+// that may fail for a transform until its logs are no longer listened to.
+const (
+	maxSuspects = 2
+	maxMisled   = 4
+)
+
 // once looks for a set of t's sites that the judges accept. Sites refused
-// before are left out; of a refused set the first half is tried alone, down to
+// before are left out. Of a set that a kernel refused, the rewrite that its log
+// points at is left out first; otherwise the first half is tried alone, down to
 // a single guilty site. again says that another run may find more.
 func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error) {
-	skip := map[int]bool{}
+	skip, suspects := map[int]bool{}, map[int]bool{}
 	limit := -1 // the number of sites to allow, -1 for all
+	pointed := 0
 	for range maxAttempts {
 		if ctx.Err() != nil {
 			return false, false, nil
 		}
 		var sites []int
 		cand, changes := t.Run(ctx, w.cur, func(s int) bool {
-			if skip[s] || limit >= 0 && len(sites) >= limit {
+			if skip[s] || suspects[s] || limit >= 0 && len(sites) >= limit {
 				return false
 			}
 			sites = append(sites, s)
 			return true
 		})
 		if cand == nil || len(changes) == 0 || len(changes) != len(sites) {
-			return false, false, nil
+			if len(suspects) == 0 {
+				return false, false, nil
+			}
+			clear(suspects) // the rest was guilty, too
+			continue
 		}
 		old := false
 		for i, c := range changes {
@@ -133,22 +160,71 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 		if old {
 			continue
 		}
-		if ok, err = w.try(ctx, t, cand, changes); err != nil || ok {
+		var res GateResult
+		if ok, res, err = w.try(ctx, t, cand, changes); err != nil || ok {
+			if ok && len(suspects) > 0 {
+				w.misled[t.Name()] = 0
+			}
 			return ok, ok, err
 		}
+		if len(suspects) > 0 {
+			w.misled[t.Name()]++
+		}
 		if len(sites) > 1 {
+			if c := w.suspect(cand, changes, &res); c >= 0 && pointed < maxSuspects && w.misled[t.Name()] < maxMisled {
+				suspects[sites[c]] = true
+				pointed++
+				continue
+			}
 			limit = (len(sites) + 1) / 2
 			continue
 		}
 		w.dropped[w.key(t, changes[0])] = true
 		skip[sites[0]] = true
+		clear(suspects)
 		limit = -1
 	}
 	return false, false, nil
 }
 
-// try puts a candidate before the judges, cheapest first.
-func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change) (bool, error) {
+// suspect is the rewrite that a refusal points at: the last one before the
+// refused instruction, else the first behind it; -1 when the log names no
+// instruction of this function.
+func (w *work) suspect(cand *prog.Func, changes []Change, res *GateResult) int {
+	if res.Accepted || res.FailSlot < 0 || res.FailFunc != cand.Name {
+		return -1
+	}
+	place := map[int]int{} // of the instructions that are still there, by origin
+	for k := range w.cur.Insns {
+		if o := w.cur.Insns[k].Origin; o >= 0 {
+			place[o] = k
+		}
+	}
+	at, slot := 0, 0
+	for k := range cand.Insns {
+		if o, ok := place[cand.Insns[k].Origin]; ok {
+			at = o
+		}
+		if slot += cand.Insns[k].Slots(); slot > res.FailSlot {
+			break
+		}
+	}
+	best := -1
+	for i, c := range changes {
+		switch {
+		case best < 0:
+			best = i
+		case c.At <= at && (changes[best].At > at || changes[best].At < c.At), c.At > at && c.At < changes[best].At:
+			best = i
+		}
+	}
+	return best
+}
+
+// try puts a candidate before the judges, cheapest first. The result is a
+// kernel's, if one was asked and refused.
+func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change) (bool, GateResult, error) {
+	none := GateResult{FailSlot: -1}
 	st := w.stats[t.Name()]
 	if st == nil {
 		st = new(TransformStats)
@@ -161,15 +237,17 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		what += " (" + changes[0].Text + ")"
 	}
 	if err := prog.Check(cand); err != nil {
-		return false, fmt.Errorf("%s made an invalid function: %w", what, err)
+		return false, none, fmt.Errorf("%s made an invalid function: %w", what, err)
 	}
 	if prog.SameCode(cand, w.cur) {
-		return false, nil
+		return false, none, nil
 	}
 	est := w.price(cand)
-	if w.opt.Objective.Less(w.est, est) {
+	complexity := w.opt.Objective == cost.Complexity
+	// What the verifier makes of a candidate only the verifier can say.
+	if !complexity && w.opt.Objective.Less(w.est, est) {
 		w.refused.add(&w.refused.Cost, w.cur, what, "costs more")
-		return false, nil
+		return false, none, nil
 	}
 	proof := w.opt.Prover.Prove(ctx, w.cur, cand)
 	if !proof.Equal {
@@ -177,23 +255,27 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 			w.refused.add(&w.refused.Proof, w.cur, what, proof.Verdict+": "+proof.Reason)
 			st.Unproved++
 		}
-		return false, nil
+		return false, none, nil
 	}
 	res, err := w.gate(ctx, w.index, cand)
 	if err != nil && ctx.Err() != nil {
-		return false, nil // out of time: what was kept so far stands
+		return false, none, nil // out of time: what was kept so far stands
 	}
 	if err != nil {
-		return false, err
+		return false, none, err
 	}
 	if !res.Accepted {
 		w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
+		if len(changes) == 1 && len(w.refused.Rewrites) < 100 {
+			w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: res.Kernel, Transform: t.Name(),
+				Text: changes[0].Text, Kind: res.Kind, Reason: res.Reason, Slots: w.est.Slots - est.Slots})
+		}
 		st.Refused++
-		return false, nil
+		return false, res, nil
 	}
-	if w.opt.Objective == cost.Complexity && res.VerifiedInsns > w.verified[w.index] {
-		w.refused.add(&w.refused.Cost, w.cur, what, "more instructions processed by the verifier")
-		return false, nil
+	if was := w.verified[w.index]; complexity && (res.VerifiedInsns > was || res.VerifiedInsns == was && w.opt.Objective.Less(w.est, est)) {
+		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("the verifier processes %d instructions instead of %d", res.VerifiedInsns, was))
+		return false, none, nil
 	}
 	st.Kept++
 	st.Slots += w.est.Slots - est.Slots
@@ -202,5 +284,5 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	w.cur, w.est = cand, est
 	w.replaced[w.index] = cand
 	w.tell(w, t.Name(), false)
-	return true, nil
+	return true, none, nil
 }

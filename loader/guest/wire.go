@@ -1,0 +1,32 @@
+package guest
+
+import "github.com/superbpf/superbpf/loader"
+
+// portName is how the guest finds its port among the virtio ports.
+const portName = "superbpf"
+
+// hello is the first message of a guest.
+type hello struct {
+	Release string
+	// Level is the newest instruction set level that the kernel loads, 1 to 4.
+	Level int
+}
+
+// request asks for one thing; both sides encode with gob, so that fields may
+// come and go.
+type request struct {
+	ID uint64
+	// Object and Program: load this program. Type is as in loader.Kernel.
+	Object        []byte
+	Program, Type string
+	// Forget frees the maps of earlier objects first.
+	Forget bool
+}
+
+// response answers the request of the same ID.
+type response struct {
+	ID     uint64
+	Result *loader.LoadResult
+	// Err is set when no verdict was had.
+	Err string
+}
