@@ -75,3 +75,31 @@ func (p *progress) finish() {
 		fmt.Fprint(p.w, "\r\033[K")
 	}
 }
+
+// wait says what is being done when that takes longer than two seconds: on a
+// terminal one line kept up to date, elsewhere a line every ten seconds.
+type wait struct {
+	*progress
+}
+
+func newWait(w io.Writer) wait { return wait{newProgress(w)} }
+
+func (p wait) say(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	every := 10 * time.Second
+	if p.tty {
+		every = 100 * time.Millisecond
+	}
+	if now.Sub(p.start) < 2*time.Second || now.Sub(p.last) < every {
+		return
+	}
+	p.last, p.shown = now, true
+	line := fmt.Sprintf("%s, %.0fs", what, now.Sub(p.start).Seconds())
+	if p.tty {
+		fmt.Fprintf(p.w, "\r\033[K%s", line)
+	} else {
+		fmt.Fprintln(p.w, line)
+	}
+}

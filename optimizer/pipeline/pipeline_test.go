@@ -153,11 +153,11 @@ func TestCertificateRoundTrip(t *testing.T) {
 	}
 	out := []*prog.Func{res.Functions[0].Output}
 	// Only one link at a time can be proved: the direct proof must fail.
-	v, err := VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{101}})
+	v, _, err := VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{101}})
 	if err != nil || !v[0].Proof.Equal {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	v, err = VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{102}})
+	v, _, err = VerifyPair(context.Background(), obj.fs, out, c, wants{[]int64{102}})
 	if err != nil || v[0].Proof.Equal {
 		t.Fatalf("a failing proof passed: %+v, %v", v, err)
 	}

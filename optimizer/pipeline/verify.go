@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,42 +10,66 @@ import (
 
 // Verified is the verdict about one function of an object pair.
 type Verified struct {
-	Name   string
+	Name  string
+	Entry bool
+	// A and B are the function's numbers in both objects; B is -1 when the second
+	// object has no such function.
+	A, B   int
 	Proof  Proof
 	Same   bool // identical code, nothing to prove
 	Direct bool // proved in one step, without a certificate's chain
 	Links  int
+	// Renamed is the name of its counterpart, where that is another.
+	Renamed string
 }
 
-// VerifyPair proves again, from scratch, that each function of b may replace
-// the one of the same name (and position, for static functions) in a. A
-// certificate, if there is one, gives intermediate bodies when the direct
-// proof fails.
-func VerifyPair(ctx context.Context, a, b []*prog.Func, cert *Certificate, p Prover) ([]Verified, error) {
-	pairs, err := pairUp(a, b)
-	if err != nil {
-		return nil, err
-	}
-	var out []Verified
+// VerifyPair proves again, from scratch, that each function of b may replace its
+// counterpart in a. A certificate, if there is one, gives intermediate bodies
+// when the direct proof fails. extra are the functions of b, by number, that
+// have no counterpart.
+func VerifyPair(ctx context.Context, a, b []*prog.Func, cert *Certificate, p Prover) (out []Verified, extra []int, err error) {
+	pairs, extra := pairUp(a, b)
 	for i, f := range a {
-		g := pairs[i]
-		if prog.SameCodeRefs(f, g) {
-			out = append(out, Verified{Name: f.Name, Same: true, Proof: Proof{Equal: true, Verdict: "Equal", Reason: "identical code"}})
+		v := Verified{Name: f.Name, Entry: f.Entry, A: i, B: pairs[i]}
+		if v.B < 0 {
+			v.Proof = Proof{Verdict: "Missing", Reason: "the second object has no such function"}
+			out = append(out, v)
 			continue
 		}
-		g = prog.AdoptRefs(f, g)
-		v := Verified{Name: f.Name, Direct: true, Proof: p.Prove(ctx, f, g)}
-		if !v.Proof.Equal && cert != nil {
-			for _, fc := range cert.Functions {
-				if fc.Index == i && fc.Name == f.Name {
-					v.Proof, v.Links = chain(ctx, f, g, fc.Links, p)
-					v.Direct = false
-				}
-			}
+		g := b[v.B]
+		if g.Name != f.Name {
+			v.Renamed = g.Name
+		}
+		switch {
+		case f.Unsupported != "" || g.Unsupported != "":
+			v.Proof = Proof{Verdict: "Unknown", Reason: cmp.Or(f.Unsupported, g.Unsupported)}
+		case f.Entry && (f.Type != g.Type || f.Attach != g.Attach):
+			v.Proof = Proof{Verdict: "Different", Reason: fmt.Sprintf("programs of different types: sections %s and %s", f.Section, g.Section)}
+		case prog.SameCodeRefs(f, g):
+			v.Same = true
+			v.Proof = Proof{Equal: true, Verdict: "Equal", Reason: "identical code"}
+		default:
+			v.prove(ctx, f, prog.AdoptRefs(f, g), cert, p)
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
 		}
 		out = append(out, v)
 	}
-	return out, nil
+	return out, extra, nil
+}
+
+func (v *Verified) prove(ctx context.Context, f, g *prog.Func, cert *Certificate, p Prover) {
+	v.Direct, v.Proof = true, p.Prove(ctx, f, g)
+	if v.Proof.Equal || cert == nil {
+		return
+	}
+	for _, fc := range cert.Functions {
+		if fc.Index == v.A && fc.Name == f.Name {
+			v.Proof, v.Links = chain(ctx, f, g, fc.Links, p)
+			v.Direct = false
+		}
+	}
 }
 
 // chain proves every link of a certificate and that it ends at g.
@@ -71,22 +96,44 @@ func chain(ctx context.Context, f, g *prog.Func, links []Link, p Prover) (Proof,
 	return all, len(links)
 }
 
-// pairUp finds for each function of a its counterpart in b: by section and
-// name, the n-th with the n-th.
-func pairUp(a, b []*prog.Func) ([]*prog.Func, error) {
-	byName := map[string][]*prog.Func{}
-	for _, g := range b {
-		k := g.Section + "\x00" + g.Name
-		byName[k] = append(byName[k], g)
+// pairUp finds for each function of a the number of its counterpart in b, -1 for
+// none, and the functions of b that are nobody's. Counterparts have the same
+// section and name, the n-th being the n-th's; what is left over is paired by
+// name alone, then by section where each object has a single function left.
+func pairUp(a, b []*prog.Func) (pairs, extra []int) {
+	pairs = make([]int, len(a))
+	for i := range pairs {
+		pairs[i] = -1
 	}
-	out := make([]*prog.Func, len(a))
-	for i, f := range a {
-		k := f.Section + "\x00" + f.Name
-		if len(byName[k]) == 0 {
-			return nil, fmt.Errorf("function %s of section %s is missing in the second object", f.Name, f.Section)
+	taken := make([]bool, len(b))
+	full := func(f *prog.Func) string { return f.Section + "\x00" + f.Name }
+	name := func(f *prog.Func) string { return f.Name }
+	place := func(f *prog.Func) string { return fmt.Sprint(f.Section, "\x00", f.Entry) }
+	for n, key := range []func(*prog.Func) string{full, name, place} {
+		left, open := map[string][]int{}, map[string]int{}
+		for j, g := range b {
+			if !taken[j] {
+				left[key(g)] = append(left[key(g)], j)
+			}
 		}
-		out[i] = byName[k][0]
-		byName[k] = byName[k][1:]
+		for i, f := range a {
+			if pairs[i] < 0 {
+				open[key(f)]++
+			}
+		}
+		for i, f := range a {
+			k := key(f)
+			if pairs[i] >= 0 || len(left[k]) == 0 || n == 2 && (len(left[k]) != 1 || open[k] != 1) {
+				continue
+			}
+			pairs[i], taken[left[k][0]] = left[k][0], true
+			left[k] = left[k][1:]
+		}
 	}
-	return out, nil
+	for j := range b {
+		if !taken[j] {
+			extra = append(extra, j)
+		}
+	}
+	return pairs, extra
 }
