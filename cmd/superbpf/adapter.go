@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/elf"
@@ -11,6 +13,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/rules"
 	"github.com/superbpf/superbpf/optimizer/search"
 )
 
@@ -89,6 +92,10 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	o.SolverName = validator.SolverName()
 	disable := map[string]bool{}
 	for _, d := range s.disable {
+		if !slices.Contains(pass.Names(), d) && !slices.Contains(engines, d) {
+			o.Close()
+			return nil, fail(exitUsage, "--disable: no transform %q; there are %s", d, strings.Join(append(pass.Names(), engines...), " "))
+		}
 		disable[d] = true
 	}
 	mcpu := s.mcpu
@@ -96,15 +103,25 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 		mcpu = gates.Level()
 	}
 	o.Options = pipeline.Options{
-		Objective:  objective,
-		Model:      model,
-		Prover:     prover{validator},
-		Gates:      judges,
-		Budget:     s.budget,
-		Transforms: pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Disable: disable}),
-		Only:       map[string]bool{},
+		Objective: objective,
+		Model:     model,
+		Prover:    prover{validator},
+		Gates:     judges,
+		Budget:    s.budget,
+		Only:      map[string]bool{},
 	}
-	if o.Options.Search, err = s.chains(analyst, model, objective, mcpu, disable); err != nil {
+	if !disable["passes"] {
+		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Disable: disable})
+	}
+	if !disable["rules"] {
+		set, err := rules.WithStore(s.ruleStore)
+		if err != nil {
+			o.Close()
+			return nil, err
+		}
+		o.Options.Transforms = append(o.Options.Transforms, &search.Rewrite{Finder: set, MCPU: mcpu})
+	}
+	if o.Options.Search, err = s.searches(analyst, model, objective, mcpu, disable); err != nil {
 		o.Close()
 		return nil, err
 	}
@@ -114,15 +131,19 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	return o, nil
 }
 
-// chains are the Markov chains of an effort level: a short one with K2's
-// setting 3 at -O2, long ones with all its settings at -O3.
-func (s *settings) chains(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool) ([]pipeline.Transform, error) {
-	names, steps, restarts := []string{}, 20_000, 1
-	switch s.level {
-	case 2:
-		names = []string{"3"}
-	case 3:
-		steps, restarts = 300_000, 3
+// enumerationSteps bounds the enumeration in one function: some seconds.
+const enumerationSteps = 30_000_000
+
+// searches are the engines beyond passes and rules: enumeration from -O2 on,
+// Markov chains with all of K2's settings at -O3.
+func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool) ([]pipeline.Transform, error) {
+	var out []pipeline.Transform
+	if s.level >= 2 && !disable["enumeration"] {
+		e := &search.Enumeration{Enumerator: &search.Enumerator{MCPU: mcpu}, Budget: enumerationSteps}
+		out = append(out, &search.Rewrite{Finder: e, MCPU: mcpu})
+	}
+	var names []string
+	if s.level >= 3 {
 		for _, p := range search.Published {
 			names = append(names, p.Name)
 		}
@@ -133,14 +154,13 @@ func (s *settings) chains(v *equiv.Validator, model *cost.Model, o cost.Objectiv
 	if disable["chain"] {
 		names = nil
 	}
-	var out []pipeline.Transform
 	for i, n := range names {
 		set, err := search.Setting(n)
 		if err != nil {
 			return nil, fail(exitUsage, "%v", err)
 		}
 		out = append(out, &search.Chain{Settings: set, Validator: v, Model: model, Objective: o, MCPU: mcpu,
-			Seed: uint64(s.seed) + uint64(i), Steps: steps, Restarts: restarts})
+			Seed: uint64(s.seed) + uint64(i), Steps: 300_000, Restarts: 3})
 	}
 	return out, nil
 }

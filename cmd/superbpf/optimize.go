@@ -18,7 +18,11 @@ import (
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
+	"github.com/superbpf/superbpf/optimizer/rules"
 )
+
+// engines are the ways in which rewrites are found.
+var engines = []string{"passes", "rules", "enumeration", "chain"}
 
 // settings are the options that every command that optimizes shares.
 type settings struct {
@@ -38,12 +42,13 @@ type settings struct {
 	mapFiles  []string
 	kernels   []string
 	gates     *gates // of kernels, for all objects of a run
+	ruleStore string
 }
 
 func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.objective, "objective", "latency", "what to lower: latency, size or complexity")
-	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes, 2 adds a short Markov chain, 3 long ones with all of K2's settings")
+	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes and rules, 2 adds enumeration, 3 adds Markov chains until the budget ends")
 	f.IntVar(&s.mcpu, "mcpu", 0, "newest instruction set level to use, 1 to 4 (default: what the gate kernels accept)")
 	f.StringVar(&s.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	f.DurationVar(&s.budget, "budget", 20*time.Second, "wall-clock ceiling for each function")
@@ -52,9 +57,14 @@ func (s *settings) flags(c *cobra.Command) {
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
-	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: 3 at -O2, all at -O3)")
 	kernelsFlag(c, &s.kernels, []string{runningKernel})
-	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), "chain"), " "))
+	store, err := rules.StorePath()
+	if err != nil {
+		store = ""
+	}
+	f.StringVar(&s.ruleStore, "rule-store", store, "rules to use besides those that come with the program, see superbpf rules")
+	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: all of them at -O3)")
+	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), engines...), " "))
 }
 
 func optimizeCommand() *cobra.Command {

@@ -46,6 +46,12 @@ func newProgress(w io.Writer) *progress {
 }
 
 func (p *progress) event(e pipeline.Event) {
+	p.line(fmt.Sprintf("%s: %d -> %d slots, %.1f ns, %s", e.Function, e.SlotsStart, e.Slots, e.Nanos, e.Step), e.Done)
+}
+
+// line shows what is being done, unless something was shown just before; done
+// marks an end that is worth a line of its own.
+func (p *progress) line(text string, done bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -57,15 +63,15 @@ func (p *progress) event(e pipeline.Event) {
 	if since.IsZero() {
 		since = p.start
 	}
-	if now.Sub(since) < every && !(e.Done && p.shown) {
+	if now.Sub(since) < every && !(done && p.shown) {
 		return
 	}
 	p.last = now
-	line := fmt.Sprintf("%s: %d -> %d slots, %.1f ns, %s, %.0fs", e.Function, e.SlotsStart, e.Slots, e.Nanos, e.Step, now.Sub(p.start).Seconds())
+	text = fmt.Sprintf("%s, %.0fs", text, now.Sub(p.start).Seconds())
 	if p.tty {
-		fmt.Fprintf(p.w, "\r\033[K%s", line)
+		fmt.Fprintf(p.w, "\r\033[K%s", text)
 	} else {
-		fmt.Fprintln(p.w, line)
+		fmt.Fprintln(p.w, text)
 	}
 	p.shown = true
 }

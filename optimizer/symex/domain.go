@@ -99,3 +99,9 @@ func (o *operands) Extract(_ uint8, lo uint64, w uint8, a smt.Term) smt.Term {
 }
 
 func (o *operands) Ite(_ uint8, c, a, b smt.Term) smt.Term { return o.c.Ite(c, a, b) }
+
+// Term gives the meaning of an instruction row's term e on the operands; c and
+// all operands are of one context, 64 bits wide.
+func Term(c *smt.Ctx, e *isa.Expr, dst, src, imm smt.Term) smt.Term {
+	return isa.Eval[smt.Term](e, &operands{c: c, dst: dst, src: src, imm: imm})
+}

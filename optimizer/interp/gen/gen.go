@@ -132,8 +132,25 @@ func emit(b *bytes.Buffer, r *isa.Row) {
 // writer turns terms into Go expressions over uint64 in which all bits above
 // the term's width are zero. Choices become statements before the expression.
 type writer struct {
-	b *bytes.Buffer
-	n int
+	b        *bytes.Buffer
+	n        int
+	lockstep bool // operands are lanes
+}
+
+func (g *writer) operand(op isa.ExprOp) string {
+	switch {
+	case op == isa.ExprDst && g.lockstep:
+		return "d[i]"
+	case op == isa.ExprDst:
+		return dst
+	case op == isa.ExprSrc && g.lockstep:
+		return "s[i]"
+	case op == isa.ExprSrc:
+		return src
+	case g.lockstep:
+		return "imm"
+	}
+	return "in.imm"
 }
 
 func trunc(s string, w uint8) string {
@@ -153,12 +170,8 @@ func (g *writer) value(e *isa.Expr) string {
 		return trunc(fmt.Sprintf("(%s %s %s)", g.value(e.A), op, g.value(e.B)), e.W)
 	}
 	switch e.Op {
-	case isa.ExprDst:
-		return dst
-	case isa.ExprSrc:
-		return src
-	case isa.ExprImm:
-		return "in.imm"
+	case isa.ExprDst, isa.ExprSrc, isa.ExprImm:
+		return g.operand(e.Op)
 	case isa.ExprR0:
 		return "r[0]"
 	case isa.ExprMem:
