@@ -4,21 +4,20 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
-// cut is a pair of program points (block starts) with the relation that holds
-// there over all ways found so far.
+// cut is a pair of program points (instructions, before them) with the relation
+// that holds there over all ways found so far.
 //
 // Locations are numbered: the registers of P, those of Q, the stack slots of
-// P, those of Q, the shared tokens, then memory classes as they turn up.
+// P, those of Q, the tokens, then memory classes as they turn up.
 type cut struct {
 	id     int
-	bp, bq int
+	at, qt int // in P, in Q
 	seen   bool
 	locs   []location
 	mem    map[string]int // location of each memory class
@@ -33,8 +32,12 @@ type location struct {
 	rep int
 	// fixed is the term that was here on every way, 0 when it differed.
 	fixed smt.Term
-	// none: on some way nothing was here that may be read.
+	// none: on no way was anything here that may be read. Where that is so on some
+	// ways, "nothing" counts as a value: p passed the verifier, so what it reads
+	// does not come from there.
 	none bool
+	// same: of a stack slot: its bytes are those of the frame's token on every way.
+	same bool
 	// Of a representative: bits that were 0 on every way; what it points into,
 	// constants aside (a NULL does not make a pointer something else).
 	zeros   uint64
@@ -49,22 +52,35 @@ const (
 	sharedEpoch = iota
 	sharedEffect
 	sharedMapSet
+	frameOfP // what is in the stack bytes that are not known one by one
+	frameOfQ
 	numShared
 )
 
-func (s *sim) newCut(bp, bq int) *cut {
-	k := &cut{id: len(s.order), bp: bp, bq: bq, mem: map[string]int{}}
-	k.prefix = fmt.Sprintf("cut%d.", k.id)
-	s.cuts[[2]int{bp, bq}] = k
+func (s *sim) newCut(at, qt int) *cut {
+	k := &cut{id: len(s.order), at: at, qt: qt, mem: map[string]int{}}
+	// No other proof in this context has these names: that terms do not mention
+	// a cut's variables before it is entered is relied on.
+	k.prefix = fmt.Sprintf("cut%d.%d.", s.v.sims, k.id)
+	s.cuts[[2]int{at, qt}] = k
 	s.order = append(s.order, k)
 	s.stats.Cuts++
 	return k
 }
 
+// slotTerm is the value of a stack slot; 0 if all its bytes are those of the
+// frame's token.
 func (s *sim) slotTerm(st *symex.State, sl slot) smt.Term {
-	t := st.Stack[sl.at]
+	whole := true
+	for i := range sl.n {
+		whole = whole && st.Stack[sl.at+i] == 0
+	}
+	if whole {
+		return 0
+	}
+	t := s.e.StackByte(st, sl.at)
 	for i := 1; i < sl.n; i++ {
-		t = s.c.Concat(st.Stack[sl.at+i], t)
+		t = s.c.Concat(s.e.StackByte(st, sl.at+i), t)
 	}
 	return t
 }
@@ -81,7 +97,7 @@ func (s *sim) terms(k *cut, ps, qs *symex.State) []smt.Term {
 	for _, sl := range s.slots {
 		out = append(out, s.slotTerm(qs, sl))
 	}
-	out = append(out, ps.Epoch, ps.Effect, ps.MapSet)
+	out = append(out, ps.Epoch, ps.Effect, ps.MapSet, ps.Frame, qs.Frame)
 	byLoc := make([]string, len(k.mem))
 	for class, i := range k.mem {
 		byLoc[i-len(out)] = class
@@ -90,29 +106,6 @@ func (s *sim) terms(k *cut, ps, qs *symex.State) []smt.Term {
 		out = append(out, s.e.Freeze(ps, class))
 	}
 	return out
-}
-
-// own reports whether t mentions a variable of k, whose meaning changes there.
-func (s *sim) own(k *cut, t smt.Term) bool {
-	memo := map[smt.Term]bool{}
-	var walk func(t smt.Term) bool
-	walk = func(t smt.Term) bool {
-		if memo[t] {
-			return false
-		}
-		memo[t] = true
-		n := s.c.Node(t)
-		if strings.HasPrefix(n.Name, k.prefix) {
-			return true
-		}
-		for _, a := range n.Args {
-			if walk(a) {
-				return true
-			}
-		}
-		return false
-	}
-	return walk(t)
 }
 
 // join merges a way into the cut and reports whether what is known there got
@@ -127,55 +120,51 @@ func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
 		n := 2*numRegs + 2*len(s.slots) + numShared + len(k.mem)
 		k.mem[class] = n
 		if k.seen {
-			epoch := s.value(k, 2*numRegs+2*len(s.slots)+sharedEpoch, 0)
-			def := s.c.UF("mem:"+class, 0, epoch)
+			// A variable of this cut means something else on the next way.
 			l := location{rep: n}
-			if !s.own(k, def) {
-				l.fixed = def
+			if e := &k.locs[2*numRegs+2*len(s.slots)+sharedEpoch]; e.fixed != 0 {
+				l.fixed = s.c.UF("mem:"+class, 0, e.fixed)
 			}
 			k.locs = append(k.locs, l)
 			changed = true
 		}
 	}
 	terms := s.terms(k, ps, qs)
+	keys := s.keys(terms)
 	if !k.seen {
 		k.seen = true
-		first := map[smt.Term]int{}
+		first := make(map[smt.Term]int, len(terms))
 		for i, t := range terms {
-			l := location{rep: i, none: t == 0}
+			slot := s.isSlot(i)
+			l := location{rep: i, none: t == 0 && !slot, same: t == 0 && slot}
+			t := keys[i]
 			if r, ok := first[t]; ok {
 				l.rep = r
 			} else {
 				first[t] = i
-				l.zeros, l.region, l.pointed = s.describe(t)
+				l.zeros, l.region, l.pointed = s.describe(terms[i], s.isSlot(i))
 			}
-			if t != 0 && !s.own(k, t) {
-				l.fixed = t
-			}
+			l.fixed = terms[i]
 			k.locs = append(k.locs, l)
 		}
-		for _, f := range facts {
-			if !s.own(k, f) {
-				k.facts = append(k.facts, f)
-			}
-		}
+		k.facts = facts
 		return true
 	}
 	type key struct {
 		rep int
 		t   smt.Term
 	}
-	reps := map[key]int{}
+	reps := make(map[key]int, len(terms))
 	old := slices.Clone(k.locs)
 	for i, t := range terms {
 		l := &k.locs[i]
-		kk := key{old[i].rep, t}
+		kk := key{old[i].rep, keys[i]}
 		r, ok := reps[kk]
 		if !ok {
 			r = i
 			reps[kk] = i
 			o := old[old[i].rep]
-			z, region, pointed := s.describe(t)
+			z, region, pointed := s.describe(t, s.isSlot(i))
 			l.zeros = o.zeros & z
 			l.region, l.pointed = meet(o.region, o.pointed, region, pointed)
 			changed = changed || l.zeros != o.zeros || l.region != o.region || l.pointed != o.pointed
@@ -186,20 +175,45 @@ func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
 			l.fixed = 0
 			changed = true
 		}
-		if t == 0 && !l.none {
-			l.none = true
+		if t != 0 && (l.none || l.same) {
+			l.none, l.same = false, false
 			changed = true
 		}
 	}
 	kept := k.facts[:0:0]
+	now := make(map[smt.Term]bool, len(facts))
+	for _, f := range facts {
+		now[f] = true
+	}
 	for _, f := range k.facts {
-		if slices.Contains(facts, f) {
+		if now[f] {
 			kept = append(kept, f)
 		}
 	}
 	changed = changed || len(kept) != len(k.facts)
 	k.facts = kept
 	return changed
+}
+
+func (s *sim) isSlot(i int) bool { return i >= 2*numRegs && i < 2*numRegs+2*len(s.slots) }
+
+// keys gives each location what tells its value from others: its term, or, for
+// the same bytes of the same frame, a number of their own.
+func (s *sim) keys(terms []smt.Term) []smt.Term {
+	n := len(s.slots)
+	base := 2 * numRegs
+	differ := terms[base+2*n+frameOfP] != terms[base+2*n+frameOfQ]
+	out := slices.Clone(terms)
+	for j := range 2 * n {
+		if out[base+j] != 0 {
+			continue
+		}
+		out[base+j] = -smt.Term(1 + j%n)
+		if differ {
+			out[base+j] = -smt.Term(1 + j)
+		}
+	}
+	return out
 }
 
 func memClasses(ps, qs *symex.State) []string {
@@ -209,9 +223,16 @@ func memClasses(ps, qs *symex.State) []string {
 }
 
 // describe gives the known zero bits of a term and what it points into; a
-// constant points nowhere in particular.
-func (s *sim) describe(t smt.Term) (zeros uint64, r symex.Region, pointed bool) {
-	if t == 0 || s.c.Width(t) == 0 {
+// constant points nowhere in particular. What a slot holds without a term of its
+// own may be anything.
+func (s *sim) describe(t smt.Term, slot bool) (zeros uint64, r symex.Region, pointed bool) {
+	if t == 0 && slot {
+		return 0, symex.Region{Kind: symex.Any}, true
+	}
+	if t == 0 {
+		return 0, symex.Region{}, false
+	}
+	if s.c.Width(t) == 0 {
 		return 0, symex.Region{}, true
 	}
 	zeros, _ = s.c.Known(t)
@@ -268,25 +289,30 @@ func (s *sim) value(k *cut, i int, w uint8) smt.Term {
 
 // enter makes the two states that stand for all ways to the cut.
 func (s *sim) enter(k *cut) (ps, qs *symex.State) {
-	ps, qs = &symex.State{Mem: map[string]symex.Chain{}}, &symex.State{Mem: map[string]symex.Chain{}}
+	ps, qs = symex.NewState(), symex.NewState()
 	for r := range numRegs {
 		ps.Regs[r] = s.value(k, r, 64)
 		qs.Regs[r] = s.value(k, numRegs+r, 64)
 	}
 	base := 2 * numRegs
+	tokens := base + 2*len(s.slots)
+	ps.Frame, qs.Frame = s.value(k, tokens+frameOfP, 0), s.value(k, tokens+frameOfQ, 0)
 	for side, st := range []*symex.State{ps, qs} {
 		for j, sl := range s.slots {
-			t := s.value(k, base+side*len(s.slots)+j, uint8(8*sl.n))
+			at := base + side*len(s.slots) + j
+			if k.locs[at].same {
+				continue
+			}
+			t := s.value(k, at, uint8(8*sl.n))
 			for i := range sl.n {
-				st.Stack[sl.at+i] = s.c.Extract(t, uint8(8*i), 8)
+				s.e.SetStackByte(st, sl.at+i, s.c.Extract(t, uint8(8*i), 8))
 			}
 		}
 	}
-	base += 2 * len(s.slots)
 	for _, st := range []*symex.State{ps, qs} {
-		st.Epoch = s.value(k, base+sharedEpoch, 0)
-		st.Effect = s.value(k, base+sharedEffect, 0)
-		st.MapSet = s.value(k, base+sharedMapSet, 0)
+		st.Epoch = s.value(k, tokens+sharedEpoch, 0)
+		st.Effect = s.value(k, tokens+sharedEffect, 0)
+		st.MapSet = s.value(k, tokens+sharedMapSet, 0)
 		for class, i := range k.mem {
 			st.Mem[class] = symex.Chain{Token: s.value(k, i, 0)}
 		}

@@ -1,6 +1,7 @@
 package equiv
 
 import (
+	"container/heap"
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
@@ -10,25 +11,48 @@ import (
 
 // end is where a path of a region stops.
 type end struct {
-	block int // the block at whose start it stops; -1 for an exit
+	at    int // the instruction before which it stops; -1 after an exit
 	state *symex.State
 	cond  smt.Term // the branch conditions of the region, together
 	calls []smt.Term
+}
+
+// agenda is the cuts whose regions have to be run, those that come first in P
+// first: without loops each is then run once.
+type agenda struct {
+	s    *sim
+	cuts []*cut
+}
+
+func (a *agenda) Len() int { return len(a.cuts) }
+func (a *agenda) Less(i, j int) bool {
+	x, y := a.cuts[i], a.cuts[j]
+	if px, py := a.s.p.pos(x.at), a.s.p.pos(y.at); px != py {
+		return px < py
+	}
+	if qx, qy := a.s.q.pos(x.qt), a.s.q.pos(y.qt); qx != qy {
+		return qx < qy
+	}
+	return x.id < y.id
+}
+func (a *agenda) Swap(i, j int) { a.cuts[i], a.cuts[j] = a.cuts[j], a.cuts[i] }
+func (a *agenda) Push(x any)    { a.cuts = append(a.cuts, x.(*cut)) }
+func (a *agenda) Pop() any {
+	n := len(a.cuts) - 1
+	x := a.cuts[n]
+	a.cuts = a.cuts[:n]
+	return x
 }
 
 // run looks for a relation that proves the replacement. A nil error means
 // that it was found.
 func (s *sim) run() error {
 	start := s.newCut(0, 0)
-	init := s.e.Start(s.p.f.NumArgs)
-	if s.p.f.Entry {
-		init = s.e.Start(1)
-	}
+	init := s.start()
 	s.join(start, init, init.Clone(), nil)
 	s.enqueue(start)
-	for len(s.queue) > 0 {
-		k := s.queue[0]
-		s.queue = s.queue[1:]
+	for s.queue.Len() > 0 {
+		k := heap.Pop(&s.queue).(*cut)
 		k.queued = false
 		if err := s.ctx.Err(); err != nil {
 			return giveUp("out of time")
@@ -36,30 +60,51 @@ func (s *sim) run() error {
 		if s.stats.Regions++; s.stats.Regions > 40*len(s.order)+200 {
 			return giveUp("the relation between the functions does not settle")
 		}
-		if err := s.region(k); err != nil {
+		ps, qs := s.enter(k)
+		if err := s.region(k.at, k.qt, ps, qs); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (s *sim) start() *symex.State {
+	if s.p.f.Entry {
+		return s.e.Start(1)
+	}
+	return s.e.Start(s.p.f.NumArgs)
+}
+
 func (s *sim) enqueue(k *cut) {
 	if !k.queued {
 		k.queued = true
-		s.queue = append(s.queue, k)
+		heap.Push(&s.queue, k)
 	}
 }
 
-// region runs both functions from a cut to the next ones and checks what must
-// hold along each pair of paths.
-func (s *sim) region(k *cut) error {
-	ps, qs := s.enter(k)
-	s.facts = k.facts
+// maxPairs bounds the pairs of paths of one region that are looked at.
+const maxPairs = 20_000
+
+// region runs both functions from a pair of points to the next stops and
+// checks what must hold along each pair of paths.
+func (s *sim) region(at, qt int, ps, qs *symex.State) error {
+	s.facts = ps.Path
 	s.e.Align, s.e.OnToken = nil, nil
 	s.e.Replacing(false)
-	pe, err := s.paths(s.p, k.bp, ps, len(k.facts))
+	pe, err := s.paths(s.p, at, ps)
 	if err != nil {
 		return err
+	}
+	if s.alone() {
+		s.stats.Paths += len(pe)
+		for i := range pe {
+			if x := &pe[i]; x.at >= 0 {
+				if err := s.carry(x.at, x.at, x.state, x.state, x.state.Path); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	}
 	known := map[smt.Term]bool{}
 	var pCalls []smt.Term
@@ -78,7 +123,7 @@ func (s *sim) region(k *cut) error {
 		return s.align(tok, pCalls, st)
 	}
 	s.e.Replacing(true)
-	qe, err := s.paths(s.q, k.bq, qs, len(k.facts))
+	qe, err := s.paths(s.q, qt, qs)
 	s.e.Align = nil
 	if err != nil {
 		return err
@@ -88,6 +133,7 @@ func (s *sim) region(k *cut) error {
 	for j := range qe {
 		byCond[qe[j].cond] = j
 	}
+	pairs := 0
 	for i := range pe {
 		if j, ok := byCond[pe[i].cond]; ok {
 			// The same decisions: no other path of Q can be taken with this one.
@@ -95,6 +141,9 @@ func (s *sim) region(k *cut) error {
 				return err
 			}
 			continue
+		}
+		if pairs += len(qe); pairs > maxPairs {
+			return giveUp("too many pairs of paths between two points")
 		}
 		for j := range qe {
 			both := s.c.And(pe[i].cond, qe[j].cond)
@@ -112,73 +161,97 @@ func (s *sim) region(k *cut) error {
 	return nil
 }
 
-// paths runs a function from the start of a block to the next stops.
-func (s *sim) paths(x *side, from int, st *symex.State, skip int) ([]end, error) {
+// alone: one function is run beside itself, to learn its values.
+func (s *sim) alone() bool { return s.p == s.q }
+
+// maxDepth is how many branch conditions are put together so that they can be
+// simplified; past it their conjunction is one opaque bit.
+const maxDepth = 40
+
+// maxPath bounds the conditions of a path that are kept to reason with.
+const maxPath = 256
+
+// paths runs a function from before an instruction to the next stops.
+func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 	type todo struct {
-		block int
-		st    *symex.State
-		calls []smt.Term
-		steps int
+		at           int
+		st           *symex.State
+		cond         smt.Term
+		depth, steps int
+		calls        []smt.Term
+	}
+	most := s.v.opt.MaxPaths
+	if s.alone() {
+		most += 2 * len(x.g.Blocks) // a tree: each block once
 	}
 	var ends []end
-	work := []todo{{from, st, nil, 0}}
+	work := []todo{{at: from, st: st, cond: s.c.Bool(true)}}
+	branch := func(w *todo, cond smt.Term) {
+		if len(w.st.Path) >= maxPath { // the latest say most
+			w.st.Path = slices.Clone(w.st.Path[maxPath/4:])
+		}
+		w.st.Path = append(slices.Clip(w.st.Path), cond)
+		if w.depth++; w.depth <= maxDepth {
+			w.cond = s.c.And(w.cond, cond)
+		} else {
+			w.cond = s.c.UF("both", 1, w.cond, cond)
+		}
+	}
 	for len(work) > 0 {
 		w := work[len(work)-1]
 		work = work[:len(work)-1]
-		if len(ends)+len(work) > s.v.opt.MaxPaths {
-			return nil, giveUp("more than %d paths between two points", s.v.opt.MaxPaths)
+		if len(ends)+len(work) > most {
+			return nil, giveUp("more than %d paths between two points", most)
 		}
 		if s.ctx.Err() != nil {
 			return nil, giveUp("out of time")
 		}
 		s.e.OnToken = func(t smt.Term) { w.calls = append(slices.Clip(w.calls), t) }
-		b := &x.g.Blocks[w.block]
-		w.steps += b.To - b.From
-		if w.steps > 20000 {
-			return nil, giveUp("a path is too long")
-		}
-		var cond smt.Term
-		for at := b.From; at < b.To; at++ {
-			var err error
-			if cond, err = s.e.Step(w.st, &x.f.Insns[at]); err != nil {
+		for {
+			if x.stop[w.at] && (w.steps > 0 || s.rest) {
+				ends = append(ends, end{at: w.at, state: w.st, cond: w.cond, calls: w.calls})
+				break
+			}
+			if w.steps++; w.steps > maxLength {
+				return nil, giveUp("a path is too long")
+			}
+			in := &x.f.Insns[w.at]
+			cond, err := s.e.Step(w.st, in)
+			if err != nil {
 				return nil, err
 			}
-		}
-		last := &x.f.Insns[b.To-1]
-		next := func(block int, st *symex.State) {
-			if x.stop[block] {
-				ends = append(ends, end{block: block, state: st, cond: s.conj(st.Path[skip:]), calls: w.calls})
-			} else {
-				work = append(work, todo{block, st, w.calls, w.steps})
+			if in.Row().Kind == isa.KindExit {
+				ends = append(ends, end{at: -1, state: w.st, cond: w.cond, calls: w.calls})
+				break
 			}
-		}
-		switch {
-		case last.Row().Kind == isa.KindExit:
-			ends = append(ends, end{block: -1, state: w.st, cond: s.conj(w.st.Path[skip:]), calls: w.calls})
-		case cond == 0:
-			if last.Target >= 0 {
-				next(x.g.BlockOf[last.Target], w.st)
-			} else {
-				next(x.g.BlockOf[b.To], w.st)
+			d := no
+			switch {
+			case cond != 0:
+				d = s.decide(cond, w.st.Path)
+			case in.Target >= 0:
+				d = yes
 			}
-		default:
-			taken, fall := x.g.BlockOf[last.Target], x.g.BlockOf[b.To]
-			switch s.decide(cond, w.st.Path) {
-			case yes:
-				next(taken, w.st)
-			case no:
-				next(fall, w.st)
-			default:
-				other := w.st.Clone()
-				w.st.Path = append(slices.Clip(w.st.Path), cond)
-				other.Path = append(slices.Clip(other.Path), s.c.Not(cond))
-				next(taken, w.st)
-				next(fall, other)
+			if d == maybe {
+				other := w
+				other.st = w.st.Clone()
+				other.at++
+				branch(&other, s.c.Not(cond))
+				work = append(work, other)
+				branch(&w, cond)
+				d = yes
+			}
+			if d == yes {
+				w.at = in.Target
+			} else {
+				w.at++
 			}
 		}
 	}
 	return ends, nil
 }
+
+// maxLength bounds the instructions of one path of a region.
+const maxLength = 100_000
 
 type decision uint8
 
@@ -219,14 +292,14 @@ func (s *sim) conj(ts []smt.Term) smt.Term {
 // arrive checks a pair of paths that can be taken together, and carries what
 // holds at their ends to the cut there.
 func (s *sim) arrive(p, q *end) error {
-	if (p.block < 0) != (q.block < 0) {
-		return giveUp("one function exits where the other goes on (blocks %d and %d)", p.block, q.block)
+	if (p.at < 0) != (q.at < 0) {
+		return giveUp("one function exits where the other goes on (instructions %d and %d)", p.at, q.at)
 	}
 	hyps := append(slices.Clone(p.state.Path), q.state.Path...)
 	if err := s.equalMemory(p.state, q.state, hyps); err != nil {
 		return err
 	}
-	if p.block < 0 {
+	if p.at < 0 {
 		w := ResultWidth(s.p.f)
 		a := s.c.Extract(p.state.Regs[isa.R0], 0, w)
 		b := s.c.Extract(q.state.Regs[isa.R0], 0, w)
@@ -235,22 +308,33 @@ func (s *sim) arrive(p, q *end) error {
 		}
 		return nil
 	}
-	k := s.cuts[[2]int{p.block, q.block}]
+	s.e.Replacing(false) // what a cut keeps of memory is P's
+	facts := slices.Clone(p.state.Path)
+	has := make(map[smt.Term]bool, len(facts))
+	for _, f := range facts {
+		has[f] = true
+	}
+	for _, f := range q.state.Path {
+		if !has[f] {
+			facts = append(facts, f)
+		}
+	}
+	if len(facts) > maxPath {
+		facts = facts[len(facts)-maxPath:]
+	}
+	return s.carry(p.at, q.at, p.state, s.relate(p.state, q.state, q.at, hyps), facts)
+}
+
+// carry merges a way into the cut that it ends at.
+func (s *sim) carry(at, qt int, ps, qs *symex.State, facts []smt.Term) error {
+	k := s.cuts[[2]int{at, qt}]
 	if k == nil {
 		if len(s.order) > 4*(len(s.p.g.Blocks)+len(s.q.g.Blocks)) {
 			return giveUp("the functions' joins cannot be paired")
 		}
-		k = s.newCut(p.block, q.block)
+		k = s.newCut(at, qt)
 	}
-	s.e.Replacing(false) // what a cut keeps of memory is P's
-	qs := s.relate(p.state, q.state, q.block, hyps)
-	facts := slices.Clone(p.state.Path)
-	for _, f := range q.state.Path {
-		if !slices.Contains(facts, f) {
-			facts = append(facts, f)
-		}
-	}
-	if s.join(k, p.state, qs, facts) {
+	if s.join(k, ps, qs, facts) {
 		s.enqueue(k)
 	}
 	return nil
@@ -258,8 +342,8 @@ func (s *sim) arrive(p, q *end) error {
 
 // relate looks for live registers of Q whose terms differ from P's but whose
 // values can be proved equal, and gives them P's terms.
-func (s *sim) relate(p, q *symex.State, block int, hyps []smt.Term) *symex.State {
-	live := s.q.live.Before[s.q.g.Blocks[block].From]
+func (s *sim) relate(p, q *symex.State, at int, hyps []smt.Term) *symex.State {
+	live := s.q.live.Before[at]
 	held := map[smt.Term]bool{}
 	for _, t := range p.Regs {
 		held[t] = true

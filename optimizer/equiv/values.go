@@ -39,11 +39,8 @@ func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
 	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns))}
 	s.e.Align, s.e.OnToken = nil, nil
 	for _, k := range s.order {
-		if k.bp != k.bq {
-			continue
-		}
 		st, _ := s.enter(k)
-		if err := s.record(out, k.bp, st, [isa.NumRegs]int{}); err != nil {
+		if err := s.record(out, k.at, st); err != nil {
 			return nil, err
 		}
 	}
@@ -51,51 +48,52 @@ func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
 }
 
 // record walks the tree of blocks below a cut.
-func (s *sim) record(out *Values, block int, st *symex.State, age [isa.NumRegs]int) error {
-	b := &s.p.g.Blocks[block]
-	var cond smt.Term
-	for k := b.From; k < b.To; k++ {
-		in := &s.p.f.Insns[k]
-		out.Before[k] = st.Clone()
-		out.Age[k] = age
-		var err error
-		if cond, err = s.e.Step(st, in); err != nil {
-			return err
-		}
-		for r := isa.R0; r < isa.FP; r++ {
-			if in.Def().Has(r) {
-				age[r] = k + 1
+func (s *sim) record(out *Values, from int, st *symex.State) error {
+	type todo struct {
+		at  int
+		st  *symex.State
+		age [isa.NumRegs]int
+	}
+	work := []todo{{at: from, st: st}}
+	for len(work) > 0 {
+		w := work[len(work)-1]
+		work = work[:len(work)-1]
+		for first := true; first && w.at == from || !s.p.stop[w.at]; first = false {
+			k := w.at
+			in := &s.p.f.Insns[k]
+			out.Before[k], out.Age[k] = w.st.Clone(), w.age
+			cond, err := s.e.Step(w.st, in)
+			if err != nil {
+				return err
+			}
+			for r := isa.R0; r < isa.FP; r++ {
+				if in.Def().Has(r) {
+					w.age[r] = k + 1
+				}
+			}
+			out.Cond[k] = cond
+			if in.Row().Kind == isa.KindExit {
+				break
+			}
+			d := no
+			switch {
+			case cond != 0:
+				d = s.decide(cond, w.st.Path)
+			case in.Target >= 0:
+				d = yes
+			}
+			if d == maybe {
+				other := todo{in.Target, w.st.Clone(), w.age}
+				other.st.Path = append(other.st.Path, cond)
+				if !s.p.stop[other.at] {
+					work = append(work, other)
+				}
+				w.st.Path = append(w.st.Path, s.c.Not(cond))
+			}
+			if w.at++; d == yes {
+				w.at = in.Target
 			}
 		}
-		out.Cond[k] = cond
-	}
-	last := &s.p.f.Insns[b.To-1]
-	next := func(at int, st *symex.State) error {
-		t := s.p.g.BlockOf[at]
-		if s.p.stop[t] {
-			return nil
-		}
-		return s.record(out, t, st, age)
-	}
-	switch {
-	case last.Row().Kind == isa.KindExit:
-		return nil
-	case cond == 0 && last.Target >= 0:
-		return next(last.Target, st)
-	case cond == 0:
-		return next(b.To, st)
-	}
-	d := s.decide(cond, st.Path)
-	if d != no {
-		t := st.Clone()
-		t.Path = append(t.Path, cond)
-		if err := next(last.Target, t); err != nil {
-			return err
-		}
-	}
-	if d != yes {
-		st.Path = append(st.Path, s.c.Not(cond))
-		return next(b.To, st)
 	}
 	return nil
 }

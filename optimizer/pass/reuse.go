@@ -145,7 +145,7 @@ func (r *run) loadOf(k int, d isa.Reg, v smt.Term, w uint8, except func(isa.Insn
 	low := c.Extract(v, 0, 8)
 	for at := 0; at < isa.StackSize; at += int(w / 8) {
 		in := isa.Insn{Op: isa.Load(w, false), Dst: d, Src: isa.FP, Off: int16(at - isa.StackSize)}
-		if st.Stack[at] == low && gives(in) {
+		if r.vals.E.StackByte(st, at) == low && gives(in) {
 			return in, true
 		}
 	}

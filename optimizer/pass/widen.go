@@ -44,10 +44,10 @@ func (r *run) widened(k, at int, v smt.Term, w uint8) (isa.Insn, bool) {
 	}
 	t := v
 	for i := int(old / 8); i < int(w/8); i++ {
-		if _, isConst := c.IsConst(st.Stack[at+i]); !isConst {
+		if _, isConst := c.IsConst(r.vals.E.StackByte(st, at+i)); !isConst {
 			return isa.Insn{}, false
 		}
-		t = c.Concat(st.Stack[at+i], t)
+		t = c.Concat(r.vals.E.StackByte(st, at+i), t)
 	}
 	n := in.Insn
 	n.Op = isa.Store(w, in.Row().Imm)

@@ -32,6 +32,9 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 			continue
 		}
 		v := s.Regs[isa.R1+isa.Reg(i)]
+		if v == 0 && kind == isa.ArgScalar {
+			v = c.UF("nothing", 64) // a variable number of arguments: not read
+		}
 		if v == 0 {
 			return fmt.Errorf("%w: r%d at the call of %s", ErrUninitialized, i+1, h.Name)
 		}
@@ -65,7 +68,7 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 		args[len(args)-1] = c.UF("in-frame", 64) // the bytes count, not their place
 		if kind == isa.ArgMapKey || kind == isa.ArgMapValue || kind == isa.ArgMemRead || kind == isa.ArgMemRW {
 			for k := range size {
-				reads = append(reads, s.Stack[at+k])
+				reads = append(reads, e.StackByte(s, at+k))
 			}
 		}
 		if kind == isa.ArgMemWrite || kind == isa.ArgMemRW || kind == isa.ArgMemWriteFixed {
@@ -114,7 +117,7 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	e.after(s, h, tok)
 	for n, w := range writes {
 		for k := range w.n {
-			s.Stack[w.at+k] = c.UF(fmt.Sprintf("out%d", n), 8, tok, c.Const(uint64(k), 16))
+			e.SetStackByte(s, w.at+k, c.UF(fmt.Sprintf("out%d", n), 8, tok, c.Const(uint64(k), 16)))
 		}
 	}
 	if wholeStack {
@@ -213,7 +216,7 @@ func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
 	}
 	for class, kept := range keep {
 		if !kept {
-			s.Mem[class] = Chain{Token: e.C.UF("mem:"+class, 0, e.C.UF("epoch-after", 0, tok))}
+			s.setMem(class, Chain{Token: e.C.UF("mem:"+class, 0, e.C.UF("epoch-after", 0, tok))})
 		}
 	}
 }

@@ -29,9 +29,9 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		if !ok {
 			return e.stackLoadAnywhere(s, addr, n), nil
 		}
-		t := s.Stack[at]
+		t := e.StackByte(s, at)
 		for i := 1; i < n; i++ {
-			t = c.Concat(s.Stack[at+i], t)
+			t = c.Concat(e.StackByte(s, at+i), t)
 		}
 		return t, nil
 	}
@@ -44,9 +44,17 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		return t, nil
 	}
 	base, off := e.split(addr)
-	t := e.loadByte(s, r, base, off)
-	for i := 1; i < n; i++ {
-		t = c.Concat(e.loadByte(s, r, base, off+int64(i)), t)
+	from, known := e.source(s, r, base)
+	var t smt.Term
+	for i := range int64(n) {
+		b, ok := known[off+i]
+		if !ok {
+			b = c.UF("load", 8, from, e.at(base, off+i))
+		}
+		if i > 0 {
+			b = c.Concat(b, t)
+		}
+		t = b
 	}
 	return t, nil
 }
@@ -55,31 +63,23 @@ func (e *Engine) at(base smt.Term, off int64) smt.Term {
 	return e.C.Add(base, e.C.Const(uint64(off), 64))
 }
 
-func (e *Engine) loadByte(s *State, r Region, base smt.Term, off int64) smt.Term {
+// source gives the memory that a load through base from region r sees: bytes
+// that are known by their offsets, and a token for all others.
+func (e *Engine) source(s *State, r Region, base smt.Term) (from smt.Term, known map[int64]smt.Term) {
 	class := r.class()
 	if r.someMap() {
-		return e.C.UF("load", 8, e.memory(s, private), e.at(base, off))
+		return e.memory(s, private), nil
 	}
 	if class == "" {
-		// Could be any class: a function of all memory.
-		return e.C.UF("load", 8, e.Memory(s), e.at(base, off))
+		return e.Memory(s), nil // could be any class
 	}
 	ch := e.chain(s, class)
-	if class == "ctx" && len(ch.Groups) > 0 {
-		// The kernel rewrites context accesses: what was written need not be
-		// what is read back.
-		return e.C.UF("load", 8, e.freeze(ch), e.at(base, off))
+	// The kernel rewrites context accesses: what was written need not be what
+	// is read back.
+	if ch.Last.Base != base || class == "ctx" {
+		return e.freeze(ch), nil
 	}
-	for i := len(ch.Groups) - 1; i >= 0; i-- {
-		g := ch.Groups[i]
-		if g.Base != base {
-			return e.C.UF("load", 8, e.freeze(Chain{ch.Token, ch.Groups[:i+1]}), e.at(base, off))
-		}
-		if b, ok := g.Bytes[off]; ok {
-			return b
-		}
-	}
-	return e.C.UF("load", 8, ch.Token, e.at(base, off))
+	return ch.Token, ch.Last.Bytes
 }
 
 // store writes the bytes of v at addr.
@@ -97,7 +97,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 			return nil
 		}
 		for i := range n {
-			s.Stack[at+i] = c.Extract(v, uint8(8*i), 8)
+			e.SetStackByte(s, at+i, c.Extract(v, uint8(8*i), 8))
 		}
 		return nil
 	}
@@ -118,17 +118,17 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	}
 	base, off := e.split(addr)
 	ch := e.chain(s, class)
-	groups := append([]Group(nil), ch.Groups...)
 	g := Group{Base: base, Bytes: map[int64]smt.Term{}}
 	if r.Kind == MapValue {
 		g.Chunks = map[int64]chunk{}
 	}
 	// The kernel turns a store to a context field into other instructions, which
 	// may ignore some values: a later store need not undo an earlier one.
-	if k := len(groups); k > 0 && groups[k-1].Base == base && r.Kind != Context {
-		maps.Copy(g.Bytes, groups[k-1].Bytes)
-		maps.Copy(g.Chunks, groups[k-1].Chunks)
-		groups = groups[:k-1]
+	if ch.Last.Base == base && r.Kind != Context {
+		maps.Copy(g.Bytes, ch.Last.Bytes)
+		maps.Copy(g.Chunks, ch.Last.Chunks)
+	} else {
+		ch = Chain{Token: e.freeze(ch)}
 	}
 	for i := range n {
 		o := off + int64(i)
@@ -137,13 +137,24 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 			g.Chunks[o] = chunk{off, n}
 		}
 	}
-	ch.Groups = append(groups, g)
-	s.Mem[class] = ch
+	ch.Last = g
+	s.setMem(class, ch)
 	return nil
 }
 
 // stackToken stands for the contents of the whole frame.
-func (e *Engine) stackToken(s *State) smt.Term { return e.C.UF("frame", 0, s.Stack[:]...) }
+func (e *Engine) stackToken(s *State) smt.Term {
+	var args []smt.Term
+	for i, b := range s.Stack {
+		if b != 0 {
+			args = append(args, e.C.Const(uint64(i), 16), b)
+		}
+	}
+	if args == nil {
+		return s.Frame
+	}
+	return e.C.UF("frame", 0, append(args, s.Frame)...)
+}
 
 func (e *Engine) stackLoadAnywhere(s *State, addr smt.Term, n int) smt.Term {
 	tok := e.stackToken(s)
@@ -160,9 +171,8 @@ func (e *Engine) stackStoreAnywhere(s *State, addr, v smt.Term) {
 
 // clobberStack makes every byte of the frame an unknown that depends on tok.
 func (e *Engine) clobberStack(s *State, tok smt.Term) {
-	for i := range s.Stack {
-		s.Stack[i] = e.C.UF("frame-byte", 8, tok, e.C.Const(uint64(i), 16))
-	}
+	s.Stack, s.sharedStack = new([isa.StackSize]smt.Term), false
+	s.Frame = e.C.UF("frame-after", 0, tok)
 }
 
 // contextPointer says whether a context field at off, read with n bytes, is

@@ -68,33 +68,74 @@ type Group struct {
 	Chunks map[int64]chunk
 }
 
-// Chain is the contents of a memory class: a token, then writes in order.
+// Chain is the contents of a memory class: a token for all writes but those of
+// the last group.
 type Chain struct {
-	Token  smt.Term
-	Groups []Group
+	Token smt.Term
+	Last  Group // no writes if its base is 0
 }
 
 // State is a machine state over terms. The zero Term in a register marks a
 // value that must not be read.
 type State struct {
-	Regs   [isa.NumRegs]smt.Term
-	Stack  [isa.StackSize]smt.Term // by offset from the frame's low end
+	Regs [isa.NumRegs]smt.Term
+	// Stack is the bytes of the frame by offset from its low end. 0 stands for
+	// that byte of Frame, the contents at some point before.
+	Stack  *[isa.StackSize]smt.Term
+	Frame  smt.Term
 	Mem    map[string]Chain
 	Epoch  smt.Term   // contents of the classes that Mem does not have
 	Effect smt.Term   // the calls so far, in order
 	MapSet smt.Term   // which keys the maps hold
 	Path   []smt.Term // branch conditions taken, one bit each, all true
+
+	// Another state has the same Stack, or Mem: copy before a write.
+	sharedStack, sharedMem bool
 }
 
-// Clone copies s; terms are shared.
+// Clone copies s.
 func (s *State) Clone() *State {
+	s.sharedStack, s.sharedMem = true, true
 	t := *s
-	t.Mem = make(map[string]Chain, len(s.Mem))
-	for k, v := range s.Mem {
-		t.Mem[k] = v
-	}
 	t.Path = slices.Clip(s.Path)
 	return &t
+}
+
+// stack is the frame, for writing.
+func (s *State) stack() *[isa.StackSize]smt.Term {
+	if s.sharedStack {
+		b := *s.Stack
+		s.Stack, s.sharedStack = &b, false
+	}
+	return s.Stack
+}
+
+// SetStackByte gives byte i of the frame the value b.
+func (e *Engine) SetStackByte(s *State, i int, b smt.Term) {
+	if n := e.C.Node(b); n.Op == smt.OpUF && n.Name == frameByte && n.Args[0] == s.Frame && n.Args[1] == e.C.Const(uint64(i), 16) {
+		b = 0 // put back
+	}
+	if s.Stack[i] != b {
+		s.stack()[i] = b
+	}
+}
+
+const frameByte = "frame-byte"
+
+// StackByte is the value of byte i of the frame.
+func (e *Engine) StackByte(s *State, i int) smt.Term {
+	if t := s.Stack[i]; t != 0 {
+		return t
+	}
+	return e.C.UF(frameByte, 8, s.Frame, e.C.Const(uint64(i), 16))
+}
+
+// setMem gives class the contents ch.
+func (s *State) setMem(class string, ch Chain) {
+	if s.sharedMem {
+		s.Mem, s.sharedMem = maps.Clone(s.Mem), false
+	}
+	s.Mem[class] = ch
 }
 
 // Engine executes instructions of one program type over one term context.
@@ -148,18 +189,22 @@ func (e *Engine) Assumptions() []string {
 	return out
 }
 
+// NewState makes a state without any contents.
+func NewState() *State {
+	return &State{Stack: new([isa.StackSize]smt.Term), Mem: map[string]Chain{}}
+}
+
 // Start is the state at a function's entry with n arguments.
 func (e *Engine) Start(n int) *State {
 	c := e.C
-	s := &State{Mem: map[string]Chain{}, Epoch: c.UF("epoch", 0), Effect: c.UF("effect", 0), MapSet: c.UF("mapset", 0)}
+	s := NewState()
+	s.Epoch, s.Effect, s.MapSet = c.UF("epoch", 0), c.UF("effect", 0), c.UF("mapset", 0)
 	for r := isa.R1; r <= isa.R5 && int(r) <= n; r++ {
 		s.Regs[r] = c.Var(fmt.Sprintf("arg%d", r), 64)
 	}
 	s.Regs[isa.FP] = e.fp
-	for i := range s.Stack {
-		// Uninitialised bytes: unknown, and the same unknown for both programs.
-		s.Stack[i] = c.Var(fmt.Sprintf("stack%d", i), 8)
-	}
+	// Uninitialised bytes: unknown, and the same unknown for both programs.
+	s.Frame = c.UF("frame-at-entry", 0)
 	return s
 }
 
@@ -282,11 +327,10 @@ func (e *Engine) Freeze(s *State, class string) smt.Term {
 }
 
 func (e *Engine) freeze(ch Chain) smt.Term {
-	t := ch.Token
-	for _, g := range ch.Groups {
-		t = e.freezeGroup(t, g)
+	if ch.Last.Base == 0 {
+		return ch.Token
 	}
-	return t
+	return e.freezeGroup(ch.Token, ch.Last)
 }
 
 func (e *Engine) freezeGroup(t smt.Term, g Group) smt.Term {
@@ -327,7 +371,7 @@ func (e *Engine) memory(s *State, without func(class string) bool) smt.Term {
 			continue
 		}
 		ch := s.Mem[k]
-		if len(ch.Groups) == 0 && ch.Token == e.C.UF("mem:"+k, 0, s.Epoch) {
+		if ch.Last.Base == 0 && ch.Token == e.C.UF("mem:"+k, 0, s.Epoch) {
 			continue // untouched
 		}
 		args = append(args, e.C.UF("class:"+k, 0), e.freeze(ch))
@@ -344,7 +388,7 @@ func (e *Engine) havoc(s *State, tok smt.Term, keep map[string]bool) {
 			kept[class] = e.chain(s, class)
 		}
 	}
-	s.Mem = kept
+	s.Mem, s.sharedMem = kept, false
 	s.Epoch = e.C.UF("epoch-after", 0, tok)
 	s.MapSet = e.C.UF("mapset-after", 0, tok)
 }
