@@ -266,8 +266,9 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	}
 	o.Seconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "  optimized in %.1f s; comparing behaviour and timing\n", o.Seconds)
+	m := meter{in, b.States, s.latency()}
 	if s.objective == "latency" {
-		if err := pipeline.Select(ctx, opt.Object, res, meter{in, b.States, s.latency()}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, m); err != nil {
 			return nil, err
 		}
 	}
@@ -276,10 +277,10 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 			return nil, err
 		}
 		// A longer look may find slower what the race let pass.
-		if o.Timing != measure.Slower.String() || s.objective != "latency" {
+		if o.Timing != measure.Slower.String() || s.objective != "latency" || try >= maxTries {
 			break
 		}
-		if ok, err := pipeline.Withdraw(opt.Object, res, b.Program); err != nil {
+		if ok, err := pipeline.Withdraw(ctx, opt.Object, res, b.Program, opt.Options, m); err != nil {
 			return nil, err
 		} else if !ok {
 			break
@@ -298,6 +299,10 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	}
 	return o, log.Write(rec)
 }
+
+// maxTries bounds how often a program that a longer look finds slower has a
+// rewrite taken back and is looked at again.
+const maxTries = 3
 
 // describe fills in what the optimizer and the kernel say.
 func (o *outcome) describe(b *benchmarks.Bench, res *pipeline.Result) {

@@ -35,7 +35,26 @@ func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipe
 			note += fmt.Sprintf(", %+.2f ns", r.Changes[r.Best]) // too short for a ratio
 		}
 	}
-	return pipeline.Ranking{Best: r.Best, Note: note}, nil
+	return pipeline.Ranking{Best: r.Best, Slower: r.Verdicts[1] == measure.Slower, Note: note}, nil
+}
+
+// Slower asks two sessions: one in forty says so of equals.
+func (m meter) Slower(ctx context.Context, program string, than, object []byte) (bool, error) {
+	x, y := measure.FromObject("input", than, program, m.maps), measure.FromObject("output", object, program, m.maps)
+	paths, err := measure.Representatives(ctx, x, m.inputs, 6)
+	if err != nil {
+		return false, err
+	}
+	o := measure.Quick(m.options)
+	o.Inputs = paths
+	for range 2 {
+		r, err := measure.Latency(ctx, x, []measure.Subject{y}, o)
+		if err != nil || r.Rivals[0].Verdict != measure.Slower {
+			return false, err
+		}
+		o.Seed++
+	}
+	return true, nil
 }
 
 // inputs are the packets to run programs on: those of a capture, or the

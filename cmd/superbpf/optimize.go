@@ -145,7 +145,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		if res.Changed() {
 			fmt.Fprintln(stderr, "timing the candidates (--no-measure leaves that out)")
 		}
-		if err := pipeline.Select(ctx, opt.Object, res, meter{in, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{in, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
 			return err
 		}
 		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {

@@ -27,6 +27,8 @@ type FuncResult struct {
 	Programs []string
 	// Measured is what measurement said, empty if it was not asked.
 	Measured string
+	// withdrawn are the keys of rewrites that measurement took back.
+	withdrawn map[string]bool
 }
 
 // TransformStats counts what a transform achieved.
@@ -58,19 +60,33 @@ type driver struct {
 	judges map[string][]Gate
 }
 
-// Optimize improves every function of obj. Cancelling ctx ends the search
-// early and still returns the best result so far.
-func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
-	if len(opt.Gates) == 0 {
-		return nil, ErrNoGate
-	}
+func newDriver(obj Object, opt Options) *driver {
 	if opt.Model == nil {
 		opt.Model = cost.Default()
 	}
 	if opt.MaxRounds == 0 {
 		opt.MaxRounds = 12
 	}
-	d := &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}}
+	return &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}}
+}
+
+// start makes the work on a function.
+func (d *driver) start(i int, f *prog.Func) *work {
+	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
+	if d.opt.Weights != nil {
+		w.weights = d.opt.Weights(f)
+	}
+	w.est = w.price(w.cur)
+	return w
+}
+
+// Optimize improves every function of obj. Cancelling ctx ends the search
+// early and still returns the best result so far.
+func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
+	if len(opt.Gates) == 0 {
+		return nil, ErrNoGate
+	}
+	d := newDriver(obj, opt)
 	res := &Result{}
 	if err := d.baseline(ctx, res); err != nil {
 		return nil, err
@@ -94,11 +110,7 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 
 func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult, error) {
 	start := time.Now()
-	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
-	if d.opt.Weights != nil {
-		w.weights = d.opt.Weights(f)
-	}
-	w.est = w.price(w.cur)
+	w := d.start(i, f)
 	fr := FuncResult{Index: i, Name: f.Name, Section: f.Section, Entry: f.Entry, Input: f, Output: f,
 		Before: w.est, After: w.est, Stats: w.stats, Programs: d.obj.Users(i)}
 	loadable := 0

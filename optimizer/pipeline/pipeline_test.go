@@ -162,3 +162,76 @@ func TestCertificateRoundTrip(t *testing.T) {
 		t.Fatalf("a failing proof passed: %+v, %v", v, err)
 	}
 }
+
+// dropOne deletes the first move that it may: one step a move.
+type dropOne struct{}
+
+func (dropOne) Name() string { return "drop-one" }
+
+func (dropOne) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []Change) {
+	taken := false
+	return dropMoves{}.Run(ctx, f, func(site int) bool {
+		ok := !taken && allow(site)
+		taken = taken || ok
+		return ok
+	})
+}
+
+// slowWithout measures a program as slower when it lacks one of the texts.
+type slowWithout struct {
+	texts []string
+	asked int
+}
+
+func (m *slowWithout) slow(object []byte) bool {
+	for _, s := range m.texts {
+		if !bytes.Contains(object, []byte(s)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *slowWithout) Race(_ context.Context, _ string, objects [][]byte) (Ranking, error) {
+	return Ranking{Best: 1, Slower: m.slow(objects[1]), Note: "measured"}, nil
+}
+
+func (m *slowWithout) Slower(_ context.Context, _ string, _, object []byte) (bool, error) {
+	m.asked++
+	return m.slow(object), nil
+}
+
+// The rewrites that measure slower are withdrawn, and those alone.
+func TestSlowRewriteIsWithdrawn(t *testing.T) {
+	for _, c := range []struct {
+		slow  []string
+		slots int
+	}{
+		{nil, 1},
+		{[]string{"= 104"}, 2},
+		{[]string{"= 100", "= 108"}, 3},
+		{[]string{"= 101", "= 103", "= 106"}, 4},
+		{[]string{"= 100", "= 102", "= 104", "= 106", "= 108"}, 10}, // too many causes
+	} {
+		obj := listingObject{[]*prog.Func{moves(9)}}
+		opt := Options{Objective: cost.Size, Transforms: []Transform{dropOne{}}, Prover: wants{}, Gates: []Gate{needs{"exit"}}}
+		res, err := Optimize(context.Background(), obj, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &slowWithout{texts: c.slow}
+		if err := Select(context.Background(), obj, res, opt, m); err != nil {
+			t.Fatal(err)
+		}
+		fr := res.Functions[0]
+		if m.slow(res.Output) || fr.After.Slots != c.slots {
+			t.Errorf("%q: %d slots, want %d; slow: %v; %s\n%s", c.slow, fr.After.Slots, c.slots, m.slow(res.Output), fr.Measured, res.Output)
+		}
+		if err := Confirm(context.Background(), res, opt.Gates); err != nil {
+			t.Error(err)
+		}
+		if m.asked > 20 {
+			t.Errorf("%q: %d measurements", c.slow, m.asked)
+		}
+	}
+}

@@ -83,7 +83,7 @@ func (w *work) price(f *prog.Func) cost.Estimate { return w.opt.Model.Func(f, w.
 
 // key names a rewrite so that a refused one is not tried again while the code
 // around it stays the same.
-func (w *work) key(t Transform, c Change) string {
+func (w *work) key(t interface{ Name() string }, c Change) string {
 	origin := -1
 	if c.At >= 0 && c.At < len(w.cur.Insns) {
 		origin = w.cur.Insns[c.At].Origin
