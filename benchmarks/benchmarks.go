@@ -64,15 +64,14 @@ func Load(suite string) ([]*Bench, error) {
 		}
 		return all, nil
 	}
-	root, err := fs.Sub(files, "suites/"+suite)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := fs.Stat(root, "."); err != nil {
-		if st, serr := os.Stat(suite); serr != nil || !st.IsDir() {
-			return nil, fmt.Errorf("no suite %q: %s, all, or a folder of programs", suite, strings.Join(Suites(), ", "))
+	var root fs.FS = os.DirFS(suite)
+	if slices.Contains(Suites(), suite) {
+		var err error
+		if root, err = fs.Sub(files, "suites/"+suite); err != nil {
+			return nil, err
 		}
-		root = os.DirFS(suite)
+	} else if st, err := os.Stat(suite); err != nil || !st.IsDir() {
+		return nil, fmt.Errorf("no suite %q: %s, all, or a folder of programs", suite, strings.Join(Suites(), ", "))
 	}
 	names, err := fs.Glob(root, "*/bench.yaml")
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // recordVersion changes when the meaning of a field does.
@@ -116,24 +118,41 @@ func (l Log) Write(records ...*Record) error {
 // writeOnce creates the file with its whole contents on disk, or not at all.
 func writeOnce(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".tmp-*")
+	f, name, err := unnamed(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { os.Remove(f.Name()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if name != "" {
+		defer os.Remove(name)
+	} else {
+		name = fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	}
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync()); err != nil {
 		return err
 	}
 	// A link, unlike a rename, does not replace what is there.
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
+	if err := unix.Linkat(unix.AT_FDCWD, name, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW); err != nil {
+		return &os.PathError{Op: "create", Path: path, Err: err}
 	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// unnamed opens a file for writing that has no name, so that nothing is left of it
+// if the process dies; on file systems without such files it has a temporary one.
+func unnamed(dir string) (f *os.File, name string, err error) {
+	if f, err = os.OpenFile(dir, unix.O_TMPFILE|os.O_WRONLY, 0o600); err == nil {
+		return f, "", nil
+	}
+	if f, err = os.CreateTemp(dir, ".tmp-*"); err != nil {
+		return nil, "", err
+	}
+	return f, f.Name(), nil
 }
 
 // Remove deletes an experiment's records, so that it can be made anew.

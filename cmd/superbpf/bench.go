@@ -34,6 +34,7 @@ type benchSettings struct {
 	quick           bool
 	iface           string
 	forceIface      bool
+	resume          bool
 }
 
 func benchRunCommand() *cobra.Command {
@@ -44,8 +45,10 @@ func benchRunCommand() *cobra.Command {
 		Long: `For each program of a suite: compiles it with clang -O1, -O2, -O3 and -Os,
 optimizes the smallest that loads, compares the behaviour of input and output on
 generated packets (return value, packet, context and all maps), and times both.
-Raw records go to OUT/records, tables to OUT.`,
+Raw records go to OUT/records, tables to OUT. A run that was interrupted goes on
+with --resume, from the first program that has no record.`,
 		Example: `  sudo superbpf bench run
+  sudo superbpf bench run --resume
   sudo superbpf bench run --programs xdp1,xdp2 --objective size`,
 		Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -62,6 +65,7 @@ Raw records go to OUT/records, tables to OUT.`,
 	f.StringVar(&s.iface, "iface", "", "also run XDP programs on this network interface, natively, under the traffic that comes in")
 	f.BoolVar(&s.forceIface, "force-iface", false, "even if the interface carries the default route")
 	f.BoolVar(&s.quick, "quick", false, "fewer measurement rounds")
+	f.BoolVar(&s.resume, "resume", false, "go on with the last run into this folder, which was interrupted; the options must be the same")
 	return c
 }
 
@@ -123,13 +127,30 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 		return err
 	}
 	defer s.gates.Close()
-	log := measure.Log{Dir: filepath.Join(s.out, "records", time.Now().UTC().Format("20060102-150405"))}
+	var names []string
+	for _, b := range picked {
+		names = append(names, b.Name)
+	}
+	log, err := s.openLog(names)
+	if err != nil {
+		return err
+	}
 	var all []*outcome
 	for i, b := range picked {
 		if ctx.Err() != nil {
 			break
 		}
 		fmt.Fprintf(stderr, "[%d/%d] %s: %s\n", i+1, len(picked), b.Name, b.Description)
+		if o, err := finished(log, b.Name); err != nil {
+			return err
+		} else if o != nil {
+			fmt.Fprintln(stderr, "  has its record already")
+			all = append(all, o)
+			continue
+		}
+		if err := discard(log, b.Name); err != nil {
+			return err
+		}
 		o, err := benchOne(ctx, stderr, b, s, log)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -293,7 +314,7 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	if err := keepObjects(s.out, b.Name, best, res, opt); err != nil {
 		return nil, err
 	}
-	rec, err := measure.NewRecord("size", b.Name, uint64(s.seed), measure.CurrentEnv(), o)
+	rec, err := measure.NewRecord(kindSize, b.Name, uint64(s.seed), measure.CurrentEnv(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -343,10 +364,7 @@ func keepObjects(out, name string, in []byte, res *pipeline.Result, opt *optimiz
 
 // compareOutcome runs input and output side by side, then times them.
 func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, in []measure.Input, before, after []byte, o *outcome, log measure.Log, try int) error {
-	key := b.Name
-	if try > 0 {
-		key = fmt.Sprintf("%s.%d", b.Name, try)
-	}
+	key := tryKey(b.Name, try)
 	x := measure.FromObject("clang -"+o.Best, before, b.Program, b.States)
 	y := measure.FromObject("superbpf", after, b.Program, b.States)
 	d, err := measure.Differ(ctx, x, y, measure.DifferOptions{Inputs: in})
@@ -361,7 +379,7 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 	if d.Difference != nil {
 		o.Differs = d.Difference.String()
 	}
-	rec, err := measure.NewRecord("differ", key, uint64(s.seed), measure.CurrentEnv(), d, x, y)
+	rec, err := measure.NewRecord(measure.KindDiffer, key, uint64(s.seed), measure.CurrentEnv(), d, x, y)
 	if err != nil {
 		return err
 	}
@@ -389,7 +407,7 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 	o.Timing = r.Verdict.String()
 	o.Nanos = [2]float64{r.Base.Mid, r.Rival.Mid}
 	o.Ratio = ratio(r)
-	if rec, err = measure.NewRecord("latency", key, uint64(s.seed), measure.CurrentEnv(), l, x, y); err != nil {
+	if rec, err = measure.NewRecord(measure.KindLatency, key, uint64(s.seed), measure.CurrentEnv(), l, x, y); err != nil {
 		return err
 	}
 	if err := log.Write(rec); err != nil || l.Type != "xdp" {
@@ -410,7 +428,7 @@ func compareOutcome(ctx context.Context, b *benchmarks.Bench, s *benchSettings, 
 	o.LiveVerdict = r.Verdict.String()
 	o.Live = [2]float64{r.Base.Mid, r.Rival.Mid}
 	o.LiveRatio = ratio(r)
-	if rec, err = measure.NewRecord("throughput", key, uint64(s.seed), measure.CurrentEnv(), t, x, y); err != nil {
+	if rec, err = measure.NewRecord(measure.KindThroughput, key, uint64(s.seed), measure.CurrentEnv(), t, x, y); err != nil {
 		return err
 	}
 	return log.Write(rec)
@@ -429,7 +447,7 @@ func onInterface(ctx context.Context, key string, s *benchSettings, x, y measure
 	}
 	r := t.Rivals[0]
 	o.Iface = fmt.Sprintf("on %s (%s): %.1f -> %.1f ns a packet, %v", t.Iface, t.Mode, r.Base.Mid, r.Rival.Mid, r.Verdict)
-	rec, err := measure.NewRecord("interface", key, uint64(s.seed), measure.CurrentEnv(), t, x, y)
+	rec, err := measure.NewRecord(kindInterface, key, uint64(s.seed), measure.CurrentEnv(), t, x, y)
 	if err != nil {
 		return err
 	}
