@@ -102,5 +102,10 @@ func (c *Comparison) String() string {
 	if c.Latency.Reason != "" {
 		s += " (" + c.Latency.Reason + ")"
 	}
+	for i, row := range c.Latency.ByInput {
+		d := row[0]
+		s += fmt.Sprintf("\n  %s: %.2f -> %.2f ns, change %+.2f (%+.2f to %+.2f): %s",
+			c.Latency.Inputs[i], d.Base.Mid, d.Rival.Mid, d.Change.Mid, d.Change.Low, d.Change.High, d.Verdict)
+	}
 	return s
 }

@@ -127,13 +127,14 @@ func representatives(ctx context.Context, s Subject, inputs []Input) (paths []In
 		if !seen {
 			i = len(paths)
 			at[key] = i
-			in.Name, in.Weight = fmt.Sprintf("path %d: returns %d, %d bytes", i+1, int32(r.Ret), len(in.Data)), 0
+			in.Name, in.Weight = fmt.Sprintf("path %d (returns %d)", i+1, int32(r.Ret)), 0
 			paths = append(paths, in)
 		}
 		paths[i].Weight++
 	}
 	for i := range paths {
 		paths[i].Weight /= float64(len(inputs))
+		paths[i].Name += fmt.Sprintf(", %.1f %% of the inputs", 100*paths[i].Weight)
 	}
 	return paths, nil
 }

@@ -74,6 +74,8 @@ type LatencyResult struct {
 	// Control compares the base with itself.
 	Control Diff   `json:"control"`
 	Rivals  []Diff `json:"rivals"`
+	// Inputs names the inputs, in order.
+	Inputs []string `json:"inputs"`
 	// ByInput holds the rivals' differences for each input alone.
 	ByInput [][]Diff `json:"by_input,omitempty"`
 	// Reason says why the verdicts are void.

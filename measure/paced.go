@@ -20,7 +20,7 @@ func LossFreeRate(ctx context.Context, s Subject, in Input, o RateOptions) (_ *R
 		return nil, err
 	}
 	defer ns.Close()
-	p := &pacer{ns: ns, in: in}
+	p := &pacer{ns: ns, in: in, batch: liveBatch}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if err := p.open(s); err != nil {
 		return nil, typedError(s.Name, err)
@@ -39,7 +39,14 @@ type pacer struct {
 	gen   *loader.RawProg
 	sink  *loader.RawProg
 	inst  *Instance
-	held  []*loader.XDPAttachment
+	batch int // packets that the sender hands over at a time
+	// stamped packets carry the time at which they were due; a program in front of
+	// the one under test counts how long they waited: see LoadCurve.
+	stamped    bool
+	hist, jump *loader.RawMap
+	wrap       *loader.RawProg
+
+	held []*loader.XDPAttachment
 }
 
 func (p *pacer) open(s Subject) (err error) {
@@ -62,11 +69,18 @@ func (p *pacer) open(s Subject) (err error) {
 	if p.state, err = loader.NewRawMap(array, 4, pacerState, 1); err != nil {
 		return err
 	}
-	if p.gen, err = loader.LoadRaw(xdpType, pacedGenerator(p.in.Data, p.state.FD()), loader.RawOptions{Name: "paced"}); err != nil {
+	if p.gen, err = loader.LoadRaw(xdpType, pacedGenerator(p.in.Data, p.state.FD(), p.stamped), loader.RawOptions{Name: "paced"}); err != nil {
 		return err
 	}
 	if p.sink, err = loader.LoadRaw(xdpType, slots(mov(0, xdpDrop), exit), loader.RawOptions{Name: "sink"}); err != nil {
 		return err
+	}
+	under := p.inst.FD
+	if p.stamped {
+		if err := p.front(); err != nil {
+			return err
+		}
+		under = p.wrap.FD()
 	}
 	for _, a := range []struct {
 		iface string
@@ -75,7 +89,7 @@ func (p *pacer) open(s Subject) (err error) {
 	}{
 		{home.Left, p.gen.FD(), loader.XDPGeneric},
 		{p.pair.Left, p.sink.FD(), loader.XDPNative},
-		{p.pair.Right, p.inst.FD, loader.XDPNative},
+		{p.pair.Right, under, loader.XDPNative},
 	} {
 		at, err := p.ns.Attach(a.iface, a.prog, a.mode)
 		if err != nil {
@@ -93,13 +107,15 @@ func (p *pacer) close() error {
 	for _, a := range p.held {
 		errs = append(errs, a.Close())
 	}
-	for _, g := range []*loader.RawProg{p.gen, p.sink} {
+	for _, g := range []*loader.RawProg{p.gen, p.sink, p.wrap} {
 		if g != nil {
 			errs = append(errs, g.Close())
 		}
 	}
-	if p.state != nil {
-		errs = append(errs, p.state.Close())
+	for _, m := range []*loader.RawMap{p.state, p.hist, p.jump} {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
 	}
 	return errors.Join(append(errs, p.inst.close())...)
 }
@@ -127,7 +143,7 @@ func (p *pacer) trial(mpps float64) (t Trial, err error) {
 		// In calls of a few milliseconds, so that signals seldom cut one short.
 		for left := n; left > 0; {
 			k := min(left, max(int(mpps*4000), liveBatch))
-			r := loader.TestRun{Prog: p.gen.FD(), Data: p.in.Data, Repeat: k, Flags: loader.LiveFrames, Batch: liveBatch}
+			r := loader.TestRun{Prog: p.gen.FD(), Data: p.in.Data, Repeat: k, Flags: loader.LiveFrames, Batch: p.batch}
 			if _, err := r.Timed(); err != nil {
 				return err
 			}
@@ -162,13 +178,15 @@ const (
 //
 //	s = map[0]
 //	for spins { now = ktime() << shift; if now >= s.next break }
-//	s.next = max(s.next, now - lag) + s.interval
+//	s.next = max(s.next, now - lag)
+//	if stamped { packet[len-8:] = s.next >> shift }
+//	s.next += s.interval
 //	s.sent++
 //	return redirect(s.ifindex, 0)
 //
 // The lag lets a packet that comes a moment late keep the pace without letting
 // a stall grow into a burst.
-func pacedGenerator(packet []byte, state int) []byte {
+func pacedGenerator(packet []byte, state int, stamped bool) []byte {
 	const lag = 20_000 << pacerShift
 	store := restore(packet)
 	code := []slot8{
@@ -178,8 +196,11 @@ func pacedGenerator(packet []byte, state int) []byte {
 		raw(0x07, 2, 0, 0, int32(restored(packet))), // r2 += n
 		raw(0x2d, 2, 3, int16(len(store)), 0),       // if r2 > r3 skip the stores
 	}
+	if stamped {
+		code = append(code[:2:2], append([]slot8{raw(0x7b, 10, 3, -16, 0)}, code[2:]...)...) // *(u64 *)(r10 - 16) = r3
+	}
 	code = append(code, store...)
-	return slots(append(code,
+	code = append(code,
 		raw(0x62, 10, 0, -4, 0),
 		raw(opMovReg, 2, 10, 0, 0),
 		raw(0x07, 2, 0, 0, -4),
@@ -199,7 +220,21 @@ func pacedGenerator(packet []byte, state int) []byte {
 		raw(0x07, 0, 0, 0, -lag),        // r0 -= lag
 		raw(0x3d, 9, 0, 1, 0),           // if r9 < r0
 		raw(opMovReg, 9, 0, 0, 0),       //   r9 = r0
-		raw(0x79, 1, 6, 8, 0),           // r9 += s->interval
+	)
+	if stamped {
+		n := len(packet)
+		code = append(code,
+			raw(opMovReg, 1, 9, 0, 0),
+			raw(0x77, 1, 0, 0, pacerShift), // r1 = r9 in ns
+			raw(opMovReg, 2, 7, 0, 0),
+			raw(0x07, 2, 0, 0, int32(n)),
+			raw(0x79, 3, 10, -16, 0),               // r3 = ctx->data_end
+			raw(0x2d, 2, 3, 1, 0),                  // if r7 + n <= r3
+			raw(0x7b, 7, 1, int16(n-stampSize), 0), //   *(u64 *)(r7 + n - 8) = r1
+		)
+	}
+	return slots(append(code,
+		raw(0x79, 1, 6, 8, 0), // r9 += s->interval
 		raw(0x0f, 9, 1, 0, 0),
 		raw(0x7b, 6, 9, 16, 0), // s->next = r9
 		raw(0x79, 1, 6, 24, 0), // s->sent++

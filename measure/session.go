@@ -315,6 +315,7 @@ func (s *session) conclude() {
 	sum := 0.0
 	for _, in := range s.o.Inputs {
 		sum += in.weight()
+		r.Inputs = append(r.Inputs, in.Name)
 	}
 	for i, in := range s.o.Inputs {
 		r.Floor[i] = median(s.floor[i])

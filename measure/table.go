@@ -64,7 +64,17 @@ const (
 	KindThroughput = "throughput" // Data is a LatencyResult
 	KindDiffer     = "differ"     // Data is a DifferReport
 	KindCompare    = "compare"    // Data is a Comparison
+	KindRate       = "rate"       // Data is a RateResult
+	KindLoad       = "load"       // Data is a LoadResult
 )
+
+// Tables makes a table of each kind of record that has one.
+var Tables = map[string]func([]*Record) (*Table, error){
+	KindLatency:    LatencyTable,
+	KindThroughput: ThroughputTable,
+	KindRate:       RateTable,
+	KindLoad:       LoadTable,
+}
 
 // LatencyTable lists the latency records: one row a rival.
 func LatencyTable(records []*Record) (*Table, error) {
