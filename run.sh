@@ -8,7 +8,8 @@ usage() {
 Usage:
   sudo ./run.sh [options]     compile, optimize, prove, load and measure a suite; write tables to results/
   ./run.sh build              install what is missing and leave the program at bin/superbpf
-  ./run.sh test [go flags]    run every test (as root; kernel and Z3 required)
+  ./run.sh test [go flags]    run every test (as root; kernel and Z3 required; tests with other kernels
+                              run if one is cached or SUPERBPF_GUESTS=1 is set)
   ./run.sh --help             this text
 
 Options of the main job (all are passed to `superbpf bench run`):
@@ -21,12 +22,15 @@ Options of the main job (all are passed to `superbpf bench run`):
   --seed N            seed of every random choice (default 1)
   --budget DURATION   wall-clock ceiling for each program (default 20s)
   --out DIR           where records and tables go (default results)
+  --kernels A,B       verifiers that must accept: running (default), and versions
+                      such as 6.1,6.12, run in virtual machines (installs qemu)
   --quick             fewer measurement rounds
   -O 1|2|3            effort (default 2)
 
 Examples:
   sudo ./run.sh
   sudo ./run.sh --programs xdp1,xdp2 --objective size
+  sudo ./run.sh --kernels running,6.1,6.12
   sudo ./run.sh --suite modern --budget 5s --out /tmp/results
 TEXT
 }
@@ -51,6 +55,17 @@ find_go() {
 	die "Go is not installed (or not on PATH): install it from your distribution or https://go.dev/dl"
 }
 
+# Kernels in virtual machines that --kernels names, empty for none.
+guests=
+find_guests() {
+	local a prev=
+	for a in "$@"; do
+		case "$prev" in --kernels) a="--kernels=$a" ;; esac
+		case "$a" in --kernels=*) guests=$(tr , '\n' <<<"${a#--kernels=}" | grep -v '^running$' || true) ;; esac
+		prev=$a
+	done
+}
+
 # Installs the Debian packages whose files are missing.
 install_packages() {
 	local want=()
@@ -60,6 +75,7 @@ install_packages() {
 	[ -e /usr/include/z3.h ] || want+=(libz3-dev)
 	command -v z3 >/dev/null || want+=(z3)
 	command -v gcc >/dev/null || want+=(gcc libc6-dev)
+	[ -z "$guests" ] || command -v qemu-system-x86_64 >/dev/null || want+=(qemu-system-x86)
 	[ ${#want[@]} -eq 0 ] && return
 	[ "$(id -u)" -eq 0 ] || die "missing packages: ${want[*]}; run 'sudo apt-get install ${want[*]}' or run this script with sudo"
 	command -v apt-get >/dev/null || die "missing: ${want[*]}, and this system has no apt-get; install their equivalents"
@@ -116,8 +132,12 @@ build)
 test)
 	shift
 	[ "$(id -u)" -eq 0 ] || die "the tests load BPF programs: run them as root (go test ./... alone skips those)"
+	[ "${SUPERBPF_GUESTS:-}" != 1 ] || guests=any
 	build
 	export SUPERBPF_REQUIRE_KERNEL=1 SUPERBPF_REQUIRE_Z3=1
+	if [ "${SUPERBPF_GUESTS:-}" != 1 ] && ! compgen -G "${XDG_CACHE_HOME:-$HOME/.cache}/superbpf/kernels/[0-9]*/vmlinuz" >/dev/null; then
+		say "tests with other kernels are skipped: none is cached (SUPERBPF_GUESTS=1 fetches them)"
+	fi
 	go vet "${go_flags[@]}" ./...
 	exec go test "${go_flags[@]}" -timeout 15m "$@" ./...
 	;;
@@ -126,6 +146,7 @@ test)
 		case "$a" in -h | --help) usage; exit 0 ;; esac
 	done
 	[ "$(id -u)" -eq 0 ] || die "loading BPF programs needs root: sudo ./run.sh"
+	find_guests "$@"
 	build
 	exec bin/superbpf bench run "$@"
 	;;

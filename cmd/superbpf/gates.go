@@ -18,7 +18,7 @@ import (
 // runningKernel names the kernel of this host in --kernels.
 const runningKernel = "running"
 
-const kernelsHelp = "kernels whose verifiers must accept every rewrite: running, and versions such as 6.1 and 6.12, which are run in virtual machines"
+const kernelsHelp = "kernels whose verifiers must accept the output: running, and versions such as 6.1 and 6.12, which are run in virtual machines"
 
 func kernelsFlag(c *cobra.Command, to *[]string, def []string) {
 	c.Flags().StringSliceVar(to, "kernels", def, kernelsHelp)
@@ -30,7 +30,7 @@ type gates struct {
 	names  []string
 	typ    string
 	guests map[string]*guest.Guest
-	level  int
+	levels map[string]int
 }
 
 // openGates prepares the kernels named; none means the running one. typ is the
@@ -47,23 +47,30 @@ func openGates(ctx context.Context, names []string, typ string, w io.Writer) (g 
 			return nil, fail(exitUsage, "--kernels: %v, or %q", guest.CheckVersion(n), runningKernel)
 		}
 	}
-	g = &gates{names: names, typ: typ, guests: map[string]*guest.Guest{}}
+	g = &gates{names: names, typ: typ, guests: map[string]*guest.Guest{}, levels: map[string]int{}}
 	if slices.Contains(names, runningKernel) {
-		if g.level = loader.Level(); g.level == 0 {
+		l := loader.Level()
+		if l == 0 {
 			return nil, loader.ErrPrivilege
 		}
+		g.levels[runningKernel] = l
 	}
 	if err := g.boot(ctx, w); err != nil {
 		g.Close()
 		return nil, err
 	}
-	for _, v := range g.guests {
+	for n, v := range g.guests {
 		v.Type = typ
-		if l := v.Level(); g.level == 0 || l < g.level {
-			g.level = l
-		}
+		g.levels[n] = v.Level()
 	}
 	return g, nil
+}
+
+// only is one of the kernels alone; it needs no Close.
+func (g *gates) only(name string) *gates {
+	one := *g
+	one.names = []string{name}
+	return &one
 }
 
 // Judges gives the gates for one object; done frees the maps that they made for
@@ -128,7 +135,13 @@ func (g *gates) Close() {
 }
 
 // Level is the newest instruction set level that all of the kernels load.
-func (g *gates) Level() int { return g.level }
+func (g *gates) Level() int {
+	level := 4
+	for _, n := range g.names {
+		level = min(level, g.levels[n])
+	}
+	return level
+}
 
 // gate lets the pipeline ask a kernel.
 type gate struct {

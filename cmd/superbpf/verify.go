@@ -20,6 +20,7 @@ import (
 func verifyCommand() *cobra.Command {
 	var o verifyOptions
 	var asJSON bool
+	var kernels []string
 	c := &cobra.Command{
 		Use:   "verify IN.o OUT.o",
 		Short: "Prove again that one object may replace another",
@@ -32,13 +33,15 @@ is proved again, nothing in it is believed.
 A verdict is Equal, Different, Missing, or Unknown with the reason. Programs that
 are not proved equal run on generated packets, contexts and map contents; an
 input on which they differ is made small and printed, and as root the kernel
-runs it, too. Proving needs no root.
+runs it, too. Proving needs no root. With --kernels, the verifiers of these kernels
+are asked about both objects, too.
 
 Exit code 0: every function is Equal and the maps agree. 3: something is not, or
-not known to be.`,
+not known to be, or a kernel that accepts a program of IN.o refuses OUT.o's.`,
 		Example: `  superbpf verify xdp.o xdp.opt.o
   superbpf verify gcc.o clang.o --json
-  superbpf verify --solver cvc5 xdp.o xdp.opt.o`,
+  superbpf verify --solver cvc5 xdp.o xdp.opt.o
+  sudo superbpf verify --kernels running,6.1 xdp.o xdp.opt.o`,
 		Args: exactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			p := newWait(c.ErrOrStderr())
@@ -59,7 +62,14 @@ not known to be.`,
 			if n := r.failing(); n > 0 {
 				return fail(exitUnproved, "%d of %d functions and maps are not proved equal", n, len(r.Functions)+len(r.Maps))
 			}
-			return nil
+			if len(kernels) == 0 {
+				return nil
+			}
+			w := c.OutOrStdout()
+			if asJSON {
+				w = c.ErrOrStderr()
+			}
+			return verifyLoads(c.Context(), w, c.ErrOrStderr(), kernels, o.progType, args[0], args[1])
 		},
 	}
 	f := c.Flags()
@@ -68,6 +78,7 @@ not known to be.`,
 	f.StringVar(&o.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
 	f.IntVar(&o.runs, "runs", 20_000, "inputs to try on programs that are not proved equal; 0 for none")
 	f.Int64Var(&o.seed, "seed", 1, "seed of the inputs")
+	kernelsFlag(c, &kernels, nil)
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return c
 }

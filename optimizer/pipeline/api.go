@@ -43,6 +43,8 @@ type GateResult struct {
 	// Stack is the depth in bytes of the program's frame and of those of its
 	// subprograms.
 	Stack []int
+	// Others are the refusals of further kernels.
+	Others []GateResult
 }
 
 // Gate asks a kernel's verifier. An error means that no answer was had

@@ -82,7 +82,8 @@ func (d *driver) baseline(ctx context.Context, res *Result) error {
 }
 
 // ask puts one program of an object before gates. The first is asked alone, the
-// others at once. With brief, one refusal is enough: the answers end with it.
+// others at once. With brief, a refusal by the first is enough: the answers end
+// with it.
 func ask(ctx context.Context, gates []Gate, object []byte, program string, brief bool) ([]GateResult, error) {
 	rs := make([]GateResult, len(gates))
 	errs := make([]error, len(gates))
@@ -102,12 +103,9 @@ func ask(ctx context.Context, gates []Gate, object []byte, program string, brief
 		wg.Go(func() { one(k + 1) })
 	}
 	wg.Wait()
-	for k, err := range errs {
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
-		}
-		if brief && !rs[k].Accepted {
-			return rs[:k+1], nil
 		}
 	}
 	return rs, nil
@@ -131,12 +129,18 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 		if err != nil {
 			return GateResult{}, err
 		}
-		if last := rs[len(rs)-1]; !last.Accepted {
-			last.Reason = last.Kernel + ": " + last.Reason
-			return last, nil
-		}
+		var refusals []GateResult
 		for _, r := range rs {
 			sum.VerifiedInsns += r.VerifiedInsns
+			if !r.Accepted {
+				refusals = append(refusals, r)
+			}
+		}
+		if len(refusals) > 0 {
+			r := refusals[0]
+			r.Reason = r.Kernel + ": " + r.Reason
+			r.Others = refusals[1:]
+			return r, nil
 		}
 	}
 	return sum, nil

@@ -267,8 +267,10 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	if !res.Accepted {
 		w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
 		if len(changes) == 1 && len(w.refused.Rewrites) < 100 {
-			w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: res.Kernel, Transform: t.Name(),
-				Text: changes[0].Text, Kind: res.Kind, Reason: res.Reason, Slots: w.est.Slots - est.Slots})
+			for _, r := range append([]GateResult{res}, res.Others...) {
+				w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: r.Kernel, Transform: t.Name(),
+					Text: changes[0].Text, Kind: r.Kind, Reason: r.Reason, Slots: w.est.Slots - est.Slots})
+			}
 		}
 		st.Refused++
 		return false, res, nil
