@@ -249,6 +249,15 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		w.refused.add(&w.refused.Cost, w.cur, what, "costs more")
 		return false, none, nil
 	}
+	// A proof of a large function takes longer than its load.
+	loadFirst := len(cand.Insns) > largeFunction
+	res := GateResult{Accepted: true}
+	var err error
+	if loadFirst {
+		if res, err = w.load(ctx, t, cand, changes, what, est); err != nil || !res.Accepted {
+			return false, res, err
+		}
+	}
 	proof := w.opt.Prover.Prove(ctx, w.cur, cand)
 	if !proof.Equal {
 		if ctx.Err() == nil {
@@ -257,23 +266,10 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		}
 		return false, none, nil
 	}
-	res, err := w.gate(ctx, w.index, cand)
-	if err != nil && ctx.Err() != nil {
-		return false, none, nil // out of time: what was kept so far stands
-	}
-	if err != nil {
-		return false, none, err
-	}
-	if !res.Accepted {
-		w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
-		if len(changes) == 1 && len(w.refused.Rewrites) < 100 {
-			for _, r := range append([]GateResult{res}, res.Others...) {
-				w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: r.Kernel, Transform: t.Name(),
-					Text: changes[0].Text, Kind: r.Kind, Reason: r.Reason, Slots: w.est.Slots - est.Slots})
-			}
+	if !loadFirst {
+		if res, err = w.load(ctx, t, cand, changes, what, est); err != nil || !res.Accepted {
+			return false, res, err
 		}
-		st.Refused++
-		return false, res, nil
 	}
 	if was := w.verified[w.index]; complexity && (res.VerifiedInsns > was || res.VerifiedInsns == was && w.opt.Objective.Less(w.est, est)) {
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("the verifier processes %d instructions instead of %d", res.VerifiedInsns, was))
@@ -287,4 +283,31 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	w.replaced[w.index] = cand
 	w.tell(w, t.Name(), false)
 	return true, none, nil
+}
+
+// largeFunction is the number of instructions from which candidates are loaded
+// before they are proved.
+const largeFunction = 256
+
+// load asks the kernels about a candidate and counts a refusal.
+func (w *work) load(ctx context.Context, t Transform, cand *prog.Func, changes []Change, what string, est cost.Estimate) (GateResult, error) {
+	res, err := w.gate(ctx, w.index, cand)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = nil // out of time: what was kept so far stands
+		}
+		return GateResult{FailSlot: -1}, err
+	}
+	if res.Accepted {
+		return res, nil
+	}
+	w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
+	if len(changes) == 1 && len(w.refused.Rewrites) < 100 {
+		for _, r := range append([]GateResult{res}, res.Others...) {
+			w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: r.Kernel, Transform: t.Name(),
+				Text: changes[0].Text, Kind: r.Kind, Reason: r.Reason, Slots: w.est.Slots - est.Slots})
+		}
+	}
+	w.stats[t.Name()].Refused++
+	return res, nil
 }
