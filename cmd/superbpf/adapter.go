@@ -187,5 +187,5 @@ type prover struct{ v *equiv.Validator }
 
 func (p prover) Prove(ctx context.Context, a, b *prog.Func) pipeline.Proof {
 	r := p.v.Func(ctx, a, b)
-	return pipeline.Proof{Equal: r.Verdict == equiv.Equal, Verdict: r.Verdict.String(), Reason: r.Reason, Assumptions: r.Assumptions}
+	return pipeline.Proof{Equal: r.Verdict == equiv.Equal, Verdict: r.Verdict.String(), Reason: r.Reason, Assumptions: r.Assumptions, Places: r.Places, Alone: r.Alone}
 }

@@ -14,6 +14,13 @@
 // reach the same kind of point with equal memory, equal calls in the same
 // order, and an equal result at an exit.
 //
+// A replacement that changes few places of a function is proved by windows
+// first: equal code keeps equal states equal, so only the code around the
+// changes is run, from a point where both functions are in one state, with what
+// the cuts say of p there, to points where they are in one state again. What no
+// window proves is left to the proof over the whole functions, unless these
+// are large.
+//
 // Memory that other processors see has rules of its own (symex keeps them): no
 // store is invented, an aligned store is not split, loads stay on their side of
 // an atomic that orders. When a proof fails, runs in made-up environments tell

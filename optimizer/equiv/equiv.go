@@ -40,6 +40,11 @@ type Result struct {
 	Reason      string
 	Assumptions []string
 	Stats       Stats
+	// Places are the instructions of p where the changes begin that were not
+	// proved, while the others were. Empty when that is not known.
+	Places []int
+	// Alone: each change was judged by itself, and would be again.
+	Alone bool
 }
 
 // Options of a Validator.
@@ -63,6 +68,7 @@ type Validator struct {
 	c      *smt.Ctx
 	solver smt.Solver
 	sims   int // made so far
+	last   *analysed
 
 	cache      map[verdictKey]Result
 	cacheStats CacheStats
@@ -81,6 +87,7 @@ const maxTerms = 400_000
 
 func (v *Validator) reset() error {
 	v.Close()
+	v.last = nil
 	v.c = smt.NewCtx(smt.Options{Raw: v.opt.Raw})
 	if v.opt.Solver == "none" {
 		return nil
@@ -133,19 +140,30 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	if err := keepsPatched(p, q); err != nil {
 		return Result{Reason: err.Error()}
 	}
-	if v.c.Len() > maxTerms {
+	room := maxTerms
+	if v.last != nil {
+		room = v.last.room
+	}
+	if v.c.Len() > room {
 		if err := v.reset(); err != nil {
 			return Result{Reason: err.Error()}
 		}
 	}
-	var last Result
+	last, places := v.proveLocally(ctx, p, q)
+	if last.Verdict == Equal || ctx.Err() != nil {
+		return last
+	}
+	if len(p.Insns) > affordable && len(places) > 0 {
+		last.Places, last.Alone = places, true
+		return last
+	}
 	for _, how := range []pairing{byOrigin, awayFromEdits, everyJoin} {
 		s := newSim(ctx, v, p, q, how)
 		if s == nil {
 			continue
 		}
 		err := s.run()
-		last = Result{Stats: s.stats}
+		last = Result{Stats: s.stats, Places: places}
 		switch {
 		case err == nil:
 			last.Verdict = Equal
@@ -167,6 +185,10 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	}
 	return last
 }
+
+// affordable is the largest size of functions, in instructions, that are looked
+// at as a whole when a change cannot be proved by itself.
+const affordable = 3000
 
 // keepsPatched requires that instructions which the loader completes are those
 // of p, registers aside: it knows how to patch these and no others.
@@ -219,5 +241,6 @@ type sim struct {
 	proved map[[2]smt.Term]bool
 
 	facts []smt.Term
-	rest  bool // a path may stop where it starts
+	local *local // nil in a proof over the whole functions
+	rest  bool   // a path may stop where it starts
 }

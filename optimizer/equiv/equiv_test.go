@@ -26,17 +26,7 @@ func validator(t testing.TB, o Options) *Validator {
 
 // Each case in testdata is two bodies and the verdict about replacing p by q.
 func TestCases(t *testing.T) {
-	var files []string
-	for _, glob := range []string{"testdata/*.txt", "testdata/bugs/*.txt"} {
-		m, err := filepath.Glob(glob)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, m...)
-	}
-	if len(files) < 15 {
-		t.Fatalf("only %d cases found", len(files))
-	}
+	files := caseFiles(t)
 	v := validator(t, Options{})
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
@@ -53,6 +43,21 @@ func TestCases(t *testing.T) {
 			}
 		})
 	}
+}
+
+func caseFiles(t testing.TB) []string {
+	var files []string
+	for _, glob := range []string{"testdata/*.txt", "testdata/bugs/*.txt"} {
+		m, err := filepath.Glob(glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, m...)
+	}
+	if len(files) < 15 {
+		t.Fatalf("only %d cases found", len(files))
+	}
+	return files
 }
 
 func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {

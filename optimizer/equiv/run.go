@@ -212,7 +212,7 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 				ends = append(ends, end{at: w.at, state: w.st, cond: w.cond, calls: w.calls})
 				break
 			}
-			if w.steps++; w.steps > maxLength {
+			if w.steps++; w.steps > maxLength || s.local != nil && w.steps > maxWindow {
 				return nil, giveUp("a path is too long")
 			}
 			in := &x.f.Insns[w.at]
@@ -292,6 +292,9 @@ func (s *sim) conj(ts []smt.Term) smt.Term {
 // arrive checks a pair of paths that can be taken together, and carries what
 // holds at their ends to the cut there.
 func (s *sim) arrive(p, q *end) error {
+	if s.local != nil {
+		return s.local.meet(p, q, append(slices.Clone(p.state.Path), q.state.Path...))
+	}
 	if (p.at < 0) != (q.at < 0) {
 		return giveUp("one function exits where the other goes on (instructions %d and %d)", p.at, q.at)
 	}
@@ -300,13 +303,7 @@ func (s *sim) arrive(p, q *end) error {
 		return err
 	}
 	if p.at < 0 {
-		w := ResultWidth(s.p.f)
-		a := s.c.Extract(p.state.Regs[isa.R0], 0, w)
-		b := s.c.Extract(q.state.Regs[isa.R0], 0, w)
-		if !s.equal(a, b, hyps) {
-			return giveUp("the results differ, or cannot be proved equal: %s and %s", s.c.String(a), s.c.String(b))
-		}
-		return nil
+		return s.equalResults(p.state, q.state, hyps)
 	}
 	s.e.Replacing(false) // what a cut keeps of memory is P's
 	facts := slices.Clone(p.state.Path)
@@ -323,6 +320,16 @@ func (s *sim) arrive(p, q *end) error {
 		facts = facts[len(facts)-maxPath:]
 	}
 	return s.carry(p.at, q.at, p.state, s.relate(p.state, q.state, q.at, hyps), facts)
+}
+
+// equalResults checks what both functions return.
+func (s *sim) equalResults(p, q *symex.State, hyps []smt.Term) error {
+	w := ResultWidth(s.p.f)
+	a, b := s.c.Extract(p.Regs[isa.R0], 0, w), s.c.Extract(q.Regs[isa.R0], 0, w)
+	if !s.equal(a, b, hyps) {
+		return giveUp("the results differ, or cannot be proved equal: %s and %s", s.c.String(a), s.c.String(b))
+	}
+	return nil
 }
 
 // carry merges a way into the cut that it ends at.

@@ -25,13 +25,35 @@ type Values struct {
 	Age [][isa.NumRegs]int
 }
 
-// Values analyses f.
+// Values analyses f. What it gives stays valid until the validator is asked for
+// the values of another function or for a proof, and is the same for the same
+// code.
 func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
+	if l := v.last; l != nil && prog.SameCode(l.f, f) && l.f.NumArgs == f.NumArgs && l.f.Type == f.Type && l.f.Entry == f.Entry && v.c.Len() <= l.room {
+		return l.values, nil
+	}
 	if v.c.Len() > maxTerms {
 		if err := v.reset(); err != nil {
 			return nil, err
 		}
 	}
+	v.last = nil
+	out, err := v.values(ctx, f)
+	if err == nil {
+		v.last = &analysed{f.Clone(), out, v.c.Len() + maxTerms}
+	}
+	return out, err
+}
+
+// analysed is a function with its values, which serve until the context has
+// grown to room.
+type analysed struct {
+	f      *prog.Func
+	values *Values
+	room   int
+}
+
+func (v *Validator) values(ctx context.Context, f *prog.Func) (*Values, error) {
 	s := newSim(ctx, v, f, f, everyJoin)
 	if err := s.run(); err != nil {
 		return nil, err

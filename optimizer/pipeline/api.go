@@ -19,6 +19,11 @@ type Proof struct {
 	Reason string
 	// Assumptions are facts outside the program that the proof used.
 	Assumptions []string
+	// Places are the instructions of p where the changes begin that were not
+	// proved, while others were. Alone: each was judged by itself, so that it is
+	// no use to try it without the others.
+	Places []int
+	Alone  bool
 }
 
 // Prover decides whether q may replace p.

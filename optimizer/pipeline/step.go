@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -57,6 +58,7 @@ type work struct {
 	// misled counts, by transform, the times that a log pointed at the wrong
 	// rewrite since it last helped.
 	misled map[string]int
+	proof  Proof // of the last candidate
 }
 
 // weigh maps the input's weights onto f through the instructions' origins. An
@@ -170,6 +172,17 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 		if len(suspects) > 0 {
 			w.misled[t.Name()]++
 		}
+		if guilty := w.guilty(changes); len(guilty) > 0 && (w.proof.Alone || len(suspects) == 0) {
+			for _, g := range guilty {
+				if w.proof.Alone {
+					skip[sites[g]] = true
+					w.dropped[w.key(t, changes[g])] = true
+				} else {
+					suspects[sites[g]] = true
+				}
+			}
+			continue
+		}
 		if len(sites) > 1 {
 			if c := w.suspect(cand, changes, &res); c >= 0 && pointed < maxSuspects && w.misled[t.Name()] < maxMisled {
 				suspects[sites[c]] = true
@@ -221,6 +234,30 @@ func (w *work) suspect(cand *prog.Func, changes []Change, res *GateResult) int {
 	return best
 }
 
+// guilty picks the changes that the last proof failed at: those nearest to the
+// places that it names. None if it names none, or all without judging each by
+// itself.
+func (w *work) guilty(changes []Change) []int {
+	var out []int
+	for _, at := range w.proof.Places {
+		best := 0
+		for k, c := range changes {
+			if abs(c.At-at) < abs(changes[best].At-at) {
+				best = k
+			}
+		}
+		if !slices.Contains(out, best) {
+			out = append(out, best)
+		}
+	}
+	if len(out) == len(changes) && !w.proof.Alone {
+		return nil
+	}
+	return out
+}
+
+func abs(n int) int { return max(n, -n) }
+
 // try puts a candidate before the judges, cheapest first. The result is a
 // kernel's, if one was asked and refused.
 func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change) (bool, GateResult, error) {
@@ -231,6 +268,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		w.stats[t.Name()] = st
 	}
 	st.Tried++
+	w.proof = Proof{}
 	cand.Compact()
 	what := t.Name()
 	if len(changes) == 1 {
@@ -259,7 +297,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		}
 	}
 	proof := w.opt.Prover.Prove(ctx, w.cur, cand)
-	if !proof.Equal {
+	if w.proof = proof; !proof.Equal {
 		if ctx.Err() == nil {
 			w.refused.add(&w.refused.Proof, w.cur, what, proof.Verdict+": "+proof.Reason)
 			st.Unproved++

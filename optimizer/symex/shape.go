@@ -32,6 +32,9 @@ func (e *Engine) Replacing(b bool) {
 	}
 }
 
+// Restart forgets how the second function stored what it did so far.
+func (e *Engine) Restart() { e.shapes.of[1], e.shapes.split = nil, false }
+
 // Split reports whether the second function stored something in pieces that
 // the first one stored at once.
 func (e *Engine) Split() bool { return e.shapes.split }

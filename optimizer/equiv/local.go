@@ -1,0 +1,341 @@
+package equiv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/smt"
+)
+
+// local proves a replacement that changes few places. Where the code is the
+// same and both functions are in the same state, they stay so: only windows
+// around the changes are run. A window starts where the two are in one state,
+// with all that is known of p there, and ends where they are again: live
+// registers, the frame, memory and calls are equal.
+type local struct {
+	s    *sim
+	vals *Values
+	// mate is the instruction of the other function that one corresponds to,
+	// -1 if there is none.
+	mateOfP, mateOfQ []int
+	heads            []bool // of P, by instruction
+
+	seen    map[[2]int]bool
+	todo    [][2]int
+	arrived [][2]int // ends of the window at hand
+
+	windows int
+	failed  []int
+	reason  string
+}
+
+// errApart: the two are not in one state at the points where paths stopped.
+type errApart struct {
+	at, qt int
+	why    string
+}
+
+func (e errApart) Error() string { return e.why }
+
+// proveLocally is a proof by windows. places are the instructions of p where
+// those windows start that could not be proved; nil with no Equal: p has no
+// values, or too much was changed.
+func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result, places []int) {
+	mate, ok := align(p, q)
+	if !ok {
+		return r, nil
+	}
+	vals, err := v.Values(ctx, p)
+	if err != nil {
+		r.Reason = err.Error()
+		return r, nil
+	}
+	l := &local{vals: vals, mateOfP: mate, seen: map[[2]int]bool{}}
+	s := &sim{ctx: ctx, v: v, c: v.c, e: vals.E, p: newSide(p), q: newSide(q), proved: map[[2]smt.Term]bool{}, local: l}
+	l.s = s
+	l.mateOfQ = make([]int, len(q.Insns))
+	for j := range l.mateOfQ {
+		l.mateOfQ[j] = -1
+	}
+	for i, j := range mate {
+		if j >= 0 {
+			l.mateOfQ[j] = i
+		}
+	}
+	l.heads = make([]bool, len(p.Insns))
+	for b, head := range s.p.g.LoopHeads() {
+		l.heads[s.p.g.Blocks[b].From] = head
+	}
+	l.push(0, 0)
+	for len(l.todo) > 0 {
+		at := l.todo[len(l.todo)-1]
+		l.todo = l.todo[:len(l.todo)-1]
+		l.walk(at[0], at[1])
+		if ctx.Err() != nil {
+			r.Reason = "out of time"
+			return r, nil
+		}
+	}
+	r.Stats = s.stats
+	if len(l.failed) > 0 {
+		r.Reason = l.reason
+		return r, l.failed
+	}
+	r.Verdict = Equal
+	r.Assumptions = s.e.Assumptions()
+	r.Reason = fmt.Sprintf("%d windows, %d paths, %d obligations by identical terms, %d by %s",
+		l.windows, s.stats.Paths, s.stats.Identical, s.stats.Solved, v.SolverName())
+	return r, nil
+}
+
+func (l *local) push(i, j int) {
+	if at := [2]int{i, j}; !l.seen[at] {
+		l.seen[at] = true
+		l.todo = append(l.todo, at)
+	}
+}
+
+// walk follows equal code from a pair of points where both functions are in
+// one state, up to the next change.
+func (l *local) walk(i, j int) {
+	for {
+		if l.vals.Before[i] == nil {
+			return // p does not get here
+		}
+		if !l.clean(i, j) {
+			l.window(i, j)
+			return
+		}
+		in := &l.s.p.f.Insns[i]
+		if in.Target >= 0 {
+			l.push(in.Target, l.s.q.f.Insns[j].Target)
+		}
+		if in.EndsBlock() {
+			return
+		}
+		i, j = i+1, j+1
+		if at := [2]int{i, j}; l.seen[at] {
+			return
+		} else if l.s.p.g.Blocks[l.s.p.g.BlockOf[i]].From == i {
+			l.seen[at] = true
+		}
+	}
+}
+
+// clean: the same instruction, and what follows corresponds.
+func (l *local) clean(i, j int) bool {
+	p, q := l.s.p.f, l.s.q.f
+	x, y := &p.Insns[i], &q.Insns[j]
+	if !sameInsn(x, y) || (x.Target < 0) != (y.Target < 0) {
+		return false
+	}
+	if x.Target >= 0 && l.mateOfP[x.Target] != y.Target {
+		return false
+	}
+	return x.EndsBlock() || i+1 < len(p.Insns) && j+1 < len(q.Insns) && l.mateOfP[i+1] == j+1
+}
+
+// sameInsn: equal but for where they jump.
+func sameInsn(x, y *prog.Insn) bool { return x.Insn == y.Insn && x.Ref == y.Ref }
+
+// Bounds of a window: attempts to end it further on, instructions on a path,
+// and equal instructions after a change that end it within a block.
+const (
+	maxTries  = 24
+	maxWindow = 5000
+	settled   = 8
+)
+
+// window runs both functions from a pair of points where they are in one state
+// to points where they are again. Where they are not, it looks further on.
+func (l *local) window(i, j int) {
+	l.windows++
+	s := l.s
+	s.rest = !sameInsn(&s.p.f.Insns[i], &s.q.f.Insns[j])
+	through := map[int]bool{}
+	var err error
+	for try := range maxTries {
+		l.stops(through)
+		s.e.Restart()
+		l.arrived = l.arrived[:0]
+		ps := l.vals.Before[i].Clone()
+		qs := ps.Clone()
+		live := l.live(i, j)
+		for r := isa.R0; r < isa.FP; r++ {
+			if !live.Has(r) {
+				qs.Regs[r] = 0
+			}
+		}
+		if err = s.region(i, j, ps, qs); err == nil {
+			for _, at := range l.arrived {
+				l.push(at[0], at[1])
+			}
+			return
+		}
+		var apart errApart
+		if !errors.As(err, &apart) || !l.further(apart, through, settled<<min(try, 8)) || s.ctx.Err() != nil {
+			break
+		}
+	}
+	l.failed = append(l.failed, i)
+	if l.reason == "" {
+		l.reason = err.Error()
+	}
+	// The other windows can still be judged, as if this one were proved.
+	for b := range s.p.g.Blocks {
+		if k := s.p.g.Blocks[b].From; l.mateOfP[k] >= 0 {
+			l.push(k, l.mateOfP[k])
+		}
+	}
+}
+
+// live is what either function may read after a pair of points.
+func (l *local) live(i, j int) isa.RegSet { return l.s.p.live.Before[i] | l.s.q.live.Before[j] }
+
+// further lets the paths of a window that stopped apart run on; false if they
+// cannot.
+func (l *local) further(a errApart, through map[int]bool, n int) bool {
+	at := a.at
+	if a.qt >= 0 {
+		// Of two points the one that comes first is on the way to the other.
+		if m := l.mateOfQ[a.qt]; m >= 0 && (at < 0 || through[at] || l.heads[at] || l.s.p.pos(m) < l.s.p.pos(at)) {
+			at = m
+		}
+	}
+	if at < 0 || through[at] || l.heads[at] {
+		return false
+	}
+	b := l.s.p.g.Blocks[l.s.p.g.BlockOf[at]]
+	for k := at; k < min(b.To, at+n); k++ {
+		through[k] = true
+	}
+	return true
+}
+
+// stops puts the stops where corresponding blocks start, and where code that
+// corresponds has gone on for a while.
+func (l *local) stops(through map[int]bool) {
+	p, q := l.s.p, l.s.q
+	clear(p.stop)
+	clear(q.stop)
+	run := 0
+	for k, m := range l.mateOfP {
+		first := p.g.Blocks[p.g.BlockOf[k]].From == k
+		if m < 0 {
+			run = 0
+			continue
+		}
+		if run++; k > 0 && l.mateOfP[k-1] != m-1 {
+			run = 1
+		}
+		if (first || run > settled) && !through[k] {
+			p.stop[k], q.stop[m] = true, true
+		}
+	}
+}
+
+// meet checks that a pair of paths that can be taken together ends in one state.
+func (l *local) meet(p, q *end, hyps []smt.Term) error {
+	s := l.s
+	apart := func(format string, args ...any) error {
+		return errApart{p.at, q.at, giveUp(format, args...).Error()}
+	}
+	if (p.at < 0) != (q.at < 0) || p.at >= 0 && l.mateOfP[p.at] != q.at {
+		return apart("the functions go different ways (to instructions %d and %d)", p.at, q.at)
+	}
+	if err := s.equalMemory(p.state, q.state, hyps); err != nil {
+		return apart("%v", err)
+	}
+	if p.at < 0 {
+		return s.equalResults(p.state, q.state, hyps)
+	}
+	live := l.live(p.at, q.at)
+	for r := isa.R0; r <= isa.FP; r++ {
+		a, b := p.state.Regs[r], q.state.Regs[r]
+		if (live.Has(r) || r == isa.FP) && a != b && !s.equal(a, b, hyps) {
+			return apart("r%d differs, or cannot be proved equal", r)
+		}
+	}
+	if !s.equal(p.state.Frame, q.state.Frame, hyps) {
+		return apart("the calls leave different frames")
+	}
+	for i := range p.state.Stack {
+		if p.state.Stack[i] != q.state.Stack[i] && !s.equal(s.e.StackByte(p.state, i), s.e.StackByte(q.state, i), hyps) {
+			return apart("a byte of the frame differs, or cannot be proved equal")
+		}
+	}
+	if at := [2]int{p.at, q.at}; !slices.Contains(l.arrived, at) {
+		l.arrived = append(l.arrived, at)
+	}
+	return nil
+}
+
+// maxEdits bounds the instructions removed and added for which align looks for
+// what stayed.
+const maxEdits = 1000
+
+// align finds instructions of q that are those of p, in order: as many as there
+// are (Myers, "An O(ND) Difference Algorithm", 1986). It gives the partner of
+// each instruction of p, -1 for none; false if too much was changed.
+func align(p, q *prog.Func) ([]int, bool) {
+	same := func(i, j int) bool {
+		x, y := &p.Insns[i], &q.Insns[j]
+		return sameInsn(x, y) && (x.Origin == y.Origin || x.Origin < 0 || y.Origin < 0)
+	}
+	n, m := len(p.Insns), len(q.Insns)
+	mate := make([]int, n)
+	for i := range mate {
+		mate[i] = -1
+	}
+	var rows [][]int // the furthest points after d edits, by diagonal
+	far := make([]int, 2*maxEdits+3)
+	mid := maxEdits + 1
+	for d := 0; d <= maxEdits; d++ {
+		for k := -d; k <= d; k += 2 {
+			x := 0
+			switch {
+			case d == 0:
+			case k == -d || k != d && far[mid+k-1] < far[mid+k+1]:
+				x = far[mid+k+1]
+			default:
+				x = far[mid+k-1] + 1
+			}
+			for x < n && x-k < m && x-k >= 0 && same(x, x-k) {
+				x++
+			}
+			far[mid+k] = x
+			if x != n || x-k != m {
+				continue
+			}
+			// Back along the way that was found.
+			for ; d >= 0; d-- {
+				if d == 0 {
+					for x--; x >= 0; x-- {
+						mate[x] = x - k
+					}
+					break
+				}
+				row := rows[d-1]
+				at := func(k int) int { return row[k+d-1] }
+				px, pk := 0, k-1
+				if k == -d || k != d && at(k-1) < at(k+1) {
+					px, pk = at(k+1), k+1
+				} else {
+					px = at(k-1) + 1
+				}
+				for x > px {
+					x--
+					mate[x] = x - k
+				}
+				x, k = at(pk), pk
+			}
+			return mate, true
+		}
+		rows = append(rows, slices.Clone(far[mid-d:mid+d+1]))
+	}
+	return nil, false
+}

@@ -1,0 +1,57 @@
+package equiv
+
+import (
+	"context"
+	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// A proof by windows may say Equal only if the whole functions were proved, and
+// has to manage what happens in one place.
+func TestLocalCases(t *testing.T) {
+	v := validator(t, Options{})
+	proved := 0
+	for _, file := range caseFiles(t) {
+		p, q, want := readCase(t, file)
+		if prog.SameCode(p, q) {
+			continue
+		}
+		r, _ := v.proveLocally(context.Background(), p, q)
+		if r.Verdict == Equal {
+			proved++
+			if want != "Equal" {
+				t.Errorf("%s: proved by windows (%s), want %s", file, r.Reason, want)
+			}
+		}
+	}
+	if proved < 10 {
+		t.Errorf("only %d cases were proved by windows", proved)
+	}
+}
+
+// What align pairs is equal and in order, and it pairs all that it can.
+func TestAlign(t *testing.T) {
+	for _, file := range caseFiles(t) {
+		p, q, _ := readCase(t, file)
+		for _, f := range []*prog.Func{p, q} {
+			mate, ok := align(p, f)
+			last := -1
+			for i, j := range mate {
+				if j < 0 {
+					if f == p {
+						t.Errorf("%s: instruction %d of p has no partner in p", file, i)
+					}
+					continue
+				}
+				if !sameInsn(&p.Insns[i], &f.Insns[j]) || j <= last {
+					t.Errorf("%s: instruction %d goes with %d", file, i, j)
+				}
+				last = j
+			}
+			if !ok {
+				t.Errorf("%s: not aligned", file)
+			}
+		}
+	}
+}
