@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
@@ -210,9 +211,18 @@ func keepsPatched(p, q *prog.Func) error {
 	return nil
 }
 
-// ResultWidth is how many bits of R0 the kernel looks at when f returns:
-// bpf_prog_run gives 32; trampolines pass on all 64.
+// ResultWidth is how many bits of the result of f a run can be held against:
+// none where f may return nothing at all.
 func ResultWidth(f *prog.Func) uint8 {
+	if !f.Entry && prog.NewLiveness(prog.NewCFG(f)).Before[0].Has(isa.R0) {
+		return 0
+	}
+	return resultWidth(f)
+}
+
+// resultWidth is how many bits of R0 the kernel looks at when f returns:
+// bpf_prog_run gives 32; trampolines pass on all 64.
+func resultWidth(f *prog.Func) uint8 {
 	if !f.Entry {
 		return 64
 	}
