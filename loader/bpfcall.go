@@ -160,7 +160,15 @@ type mapCreateAttr struct {
 // NewRawMap creates a map of the given type (enum bpf_map_type). Sizes are in
 // bytes; per-CPU types are not supported.
 func NewRawMap(mapType uint32, keySize, valueSize, maxEntries int) (*RawMap, error) {
-	a := mapCreateAttr{mapType, uint32(keySize), uint32(valueSize), uint32(maxEntries), 0}
+	return NewRawMapFlags(mapType, keySize, valueSize, maxEntries, 0)
+}
+
+// NoPrealloc is BPF_F_NO_PREALLOC, which some map types insist on.
+const NoPrealloc = 1
+
+// NewRawMapFlags is NewRawMap with map_flags.
+func NewRawMapFlags(mapType uint32, keySize, valueSize, maxEntries int, flags uint32) (*RawMap, error) {
+	a := mapCreateAttr{mapType, uint32(keySize), uint32(valueSize), uint32(maxEntries), flags}
 	fd, err := bpfCall(cmdMapCreate, unsafe.Pointer(&a), unsafe.Sizeof(a))
 	if err != nil {
 		return nil, fmt.Errorf("create map: %w", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
+	"github.com/superbpf/superbpf/optimizer/profile"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/rules"
 	"github.com/superbpf/superbpf/optimizer/search"
@@ -40,8 +41,15 @@ func (o *optimization) GateNames() []string {
 	return out
 }
 
-// newOptimization reads an object and prepares the judges.
+// newOptimization reads an object and prepares the judges. How often code runs
+// is guessed from its shape.
 func newOptimization(ctx context.Context, name string, input []byte, s *settings) (*optimization, error) {
+	return optimizationUnder(ctx, name, input, s, profile.Traffic{})
+}
+
+// optimizationUnder is newOptimization with the traffic that decides which paths
+// matter.
+func optimizationUnder(ctx context.Context, name string, input []byte, s *settings, t profile.Traffic) (*optimization, error) {
 	objective, err := cost.ParseObjective(s.objective)
 	if err != nil {
 		return nil, fail(exitUsage, "%v", err)
@@ -102,6 +110,8 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	if mcpu == 0 {
 		mcpu = gates.Level()
 	}
+	weights := profile.Of(obj.Functions(), obj.Callee, t)
+	weigh := weights.Carrier()
 	o.Options = pipeline.Options{
 		Objective: objective,
 		Model:     model,
@@ -109,9 +119,10 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 		Gates:     judges,
 		Budget:    s.budget,
 		Only:      map[string]bool{},
+		Weights:   func(f *prog.Func) []float64 { return weights[f] },
 	}
 	if !disable["passes"] {
-		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Disable: disable})
+		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, Disable: disable})
 	}
 	if !disable["rules"] {
 		set, err := rules.WithStore(s.ruleStore)

@@ -272,7 +272,7 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	if err != nil {
 		return nil, err
 	}
-	opt, err := newOptimization(ctx, b.Name, best, &s.settings)
+	opt, err := optimizationUnder(ctx, b.Name, best, &s.settings, trafficOf(in, b.States))
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	f.DurationVar(&s.budget, "budget", 20*time.Second, "wall-clock ceiling for each function")
 	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")
-	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`")
+	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`; \"static\" for K2's plain sum over all instructions")
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
@@ -125,7 +125,11 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		return err
 	}
 	defer s.gates.Close()
-	opt, err := newOptimization(ctx, in, input, s)
+	packets, err := inputs(s.pcap, uint64(s.seed), 2000)
+	if err != nil {
+		return err
+	}
+	opt, err := optimizationUnder(ctx, in, input, s, trafficOf(packets, states))
 	if err != nil {
 		return err
 	}
@@ -138,14 +142,10 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		return err
 	}
 	if s.objective == "latency" && !unmeasured {
-		in, err := inputs(s.pcap, uint64(s.seed), 2000)
-		if err != nil {
-			return err
-		}
 		if res.Changed() {
 			fmt.Fprintln(stderr, "timing the candidates (--no-measure leaves that out)")
 		}
-		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{in, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{packets, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
 			return err
 		}
 		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {
@@ -260,8 +260,11 @@ func sameFile(a, b string) (bool, error) {
 
 // costModel reads the model asked for, or the default.
 func (s *settings) costModel() (*cost.Model, error) {
-	if s.costFile == "" {
+	switch s.costFile {
+	case "":
 		return cost.Default(), nil
+	case "static":
+		return cost.Unweighted(), nil
 	}
 	return cost.Read(s.costFile)
 }

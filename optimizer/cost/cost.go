@@ -1,19 +1,20 @@
-// Package cost prices functions: slots, estimated latency, and what the
-// kernel runs after its own rewriting.
+// Package cost prices functions: slots, estimated time of the machine code,
+// and what the kernel makes of the code before it runs.
 //
 // Invariant: every instruction row has a price above zero but the no-op, and a
-// price depends on nothing except the instruction, the model and the weights.
+// price depends on nothing except the function, the model and the weights.
+//
+// A price is that of the code after the kernel's rewriting: map operations cost
+// what the map's type makes of them (inlined or called), constants what their
+// encoding takes, callee-saved registers their push and pop, stack its frame,
+// and a branch more where traffic takes it than where it falls through.
 //
 // To add a cost, add a field to Estimate, fill it in Model.Func, and give
 // Objective a case in Less.
 package cost
 
 import (
-	_ "embed"
-	"encoding/json"
 	"fmt"
-	"math"
-	"os"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -55,6 +56,8 @@ type Estimate struct {
 	StackBytes int
 	// Locked counts locked atomic instructions.
 	Locked int
+	// Bytes estimates the machine code on x86-64; see Bytes.
+	Bytes int
 }
 
 // Less reports whether a is better than b under o. Differences in time below
@@ -63,140 +66,31 @@ func (o Objective) Less(a, b Estimate) bool {
 	const eps = 1e-3
 	faster := a.Nanoseconds < b.Nanoseconds-eps
 	slower := a.Nanoseconds > b.Nanoseconds+eps
-	if o == Latency {
-		if faster || slower {
-			return faster
-		}
-		return a.Slots < b.Slots
+	if o == Latency && (faster || slower) {
+		return faster
 	}
 	if a.Slots != b.Slots {
 		return a.Slots < b.Slots
 	}
-	return faster
-}
-
-// Model holds calibrated prices in nanoseconds. Names are isa row names and
-// helper names.
-type Model struct {
-	// Kernel and CPU say where the prices were measured.
-	Kernel, CPU string
-	Insn        map[string]float64
-	Helper      map[string]float64
-	// Kind prices rows without an entry of their own.
-	Kind map[string]float64
-	// CalleeSaved is one push and pop; StackFrame the frame set-up if any
-	// stack is used; TakenBranch is added to a branch weighed as taken.
-	CalleeSaved, StackFrame, TakenBranch float64
-	byOp                                 []float64
-}
-
-//go:embed default.json
-var defaultJSON []byte
-
-// Default is the model shipped with the program, measured by `superbpf
-// calibrate` on Linux 6.18 on x86-64.
-func Default() *Model {
-	m, err := parse(defaultJSON)
-	if err != nil {
-		panic("cost: default.json: " + err.Error())
+	if faster || slower {
+		return faster
 	}
-	return m
-}
-
-// Read loads a model that `superbpf calibrate` wrote.
-func Read(path string) (*Model, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	m, err := parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
-}
-
-func parse(b []byte) (*Model, error) {
-	m := new(Model)
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, err
-	}
-	return m, m.Init()
-}
-
-// Init checks the model and prepares it for use; call it after filling one in.
-func (m *Model) Init() error {
-	m.byOp = make([]float64, isa.NumOps())
-	for _, r := range isa.Rows() {
-		p, ok := m.Insn[r.Name]
-		if !ok {
-			p, ok = m.Kind[kindKey(&r)]
-		}
-		if r.Kind == isa.KindNop {
-			continue
-		}
-		if !ok || p <= 0 || math.IsNaN(p) || math.IsInf(p, 0) {
-			return fmt.Errorf("no price for %s (kind %s)", r.Name, kindKey(&r))
-		}
-		m.byOp[r.Op] = p
-	}
-	return nil
-}
-
-// kindKey is the price class of a row that has no price of its own.
-func kindKey(r *isa.Row) string {
-	switch r.Kind {
-	case isa.KindALU:
-		switch r.Fn {
-		case isa.FnDiv, isa.FnMod, isa.FnSDiv, isa.FnSMod:
-			return "div"
-		case isa.FnMul:
-			return "mul"
-		}
-		return "alu"
-	case isa.KindLoadImm:
-		return "lddw"
-	case isa.KindLoad:
-		return "load"
-	case isa.KindStore:
-		return "store"
-	case isa.KindAtomic:
-		if r.Fn == isa.FnLoadAcq || r.Fn == isa.FnStoreRel {
-			return "load"
-		}
-		return "atomic"
-	case isa.KindJump, isa.KindMayGoto:
-		return "jump"
-	case isa.KindCondJump:
-		return "branch"
-	case isa.KindExit:
-		return "exit"
-	case isa.KindAddrCast:
-		return "alu"
-	case isa.KindNop:
-		return "nop"
-	}
-	return "call"
-}
-
-// One is the price of a single instruction in nanoseconds.
-func (m *Model) One(in *prog.Insn) float64 {
-	p := m.byOp[in.Op]
-	if in.Row().Kind == isa.KindCallHelper {
-		h := isa.HelperOf(int32(in.Imm))
-		if hp, ok := m.Helper[h.Name]; ok {
-			return p + hp
-		}
-		return p + m.Helper["*"]
-	}
-	return p
+	return a.Bytes < b.Bytes
 }
 
 // Func prices f. weights gives the expected number of executions of each
 // instruction in one run; nil counts each once.
 func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
+	if m.Unweighted {
+		weights = nil
+	}
 	e := Estimate{Slots: f.Slots()}
+	ways := waysIn(f)
 	var saved isa.RegSet
+	entry := 1.0
+	if weights != nil && len(weights) > 0 {
+		entry = weights[0]
+	}
 	for k := range f.Insns {
 		in := &f.Insns[k]
 		if in.Op == isa.Nop {
@@ -207,28 +101,84 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 			w = weights[k]
 		}
 		row := in.Row()
+		e.Bytes += Bytes(in)
 		if row.Kind == isa.KindExit {
 			w = 0 // a run leaves once, by whichever exit
 		}
-		e.Nanoseconds += w * m.One(in)
+		e.Nanoseconds += w * (m.One(in) + m.helper(f, k))
+		if row.Kind == isa.KindCondJump && weights != nil {
+			e.Nanoseconds += taken(f, weights, ways, k) * m.TakenBranch
+		}
 		if row.Kind == isa.KindAtomic && row.Store != nil && row.Fn != isa.FnStoreRel {
 			e.Locked++
 		}
 		saved |= in.Def() & isa.CalleeSaved
-		if off := stackOffset(in); off > e.StackBytes {
-			e.StackBytes = off
-		}
+		e.StackBytes = max(e.StackBytes, stackOffset(in))
 	}
 	for r := isa.R6; r <= isa.R9; r++ {
 		if saved.Has(r) {
 			e.CalleeSaved++
+			e.Bytes += 2 // push
+			if r > isa.R6 {
+				e.Bytes += 2 // with a prefix
+			}
 		}
 	}
-	e.Nanoseconds += m.byOp[isa.Exit] + float64(e.CalleeSaved)*m.CalleeSaved
-	if e.StackBytes > 0 {
-		e.Nanoseconds += m.StackFrame
+	if m.Unweighted {
+		return e
 	}
+	fixed := m.byOp[isa.Exit] + float64(e.CalleeSaved)*m.CalleeSaved
+	if e.StackBytes > 0 {
+		fixed += m.StackFrame
+		e.Bytes += 7
+	}
+	e.Nanoseconds += entry * fixed
 	return e
+}
+
+// waysIn counts for each instruction how control may come to it.
+func waysIn(f *prog.Func) []int {
+	n := make([]int, len(f.Insns)+1)
+	for k := range f.Insns {
+		in := &f.Insns[k]
+		if in.Target >= 0 {
+			n[in.Target]++
+		}
+		if !in.EndsBlock() {
+			n[k+1]++
+		}
+	}
+	return n
+}
+
+// TakenBranches gives for each conditional branch how often it goes to its
+// target in one run, under weights as Func takes them; zero for the rest.
+func TakenBranches(f *prog.Func, weights []float64) []float64 {
+	out := make([]float64, len(f.Insns))
+	ways := waysIn(f)
+	for k := range out {
+		if f.Insns[k].Row().Kind == isa.KindCondJump {
+			out[k] = taken(f, weights, ways, k)
+		}
+	}
+	return out
+}
+
+// taken is how often the branch at k goes to its target, as far as the weights
+// of instructions tell.
+func taken(f *prog.Func, w []float64, ways []int, k int) float64 {
+	t, next := f.Insns[k].Target, k+1
+	if next >= len(w) || t == next {
+		return 0
+	}
+	low, high := max(0, w[k]-w[next]), min(w[k], w[t])
+	switch {
+	case ways[t] == 1:
+		return high
+	case ways[next] == 1:
+		return low
+	}
+	return (min(low, high) + high) / 2
 }
 
 // stackOffset is how deep below the frame pointer a direct access reaches.
@@ -242,10 +192,6 @@ func stackOffset(in *prog.Insn) int {
 	case isa.KindLoad:
 		if in.Src == isa.FP {
 			return -int(in.Off)
-		}
-	case isa.KindALU:
-		if row.Fn == isa.FnAdd && row.Imm && in.Imm < 0 && in.Imm >= -isa.StackSize {
-			return 0 // an address: its accesses are priced where they happen
 		}
 	}
 	return 0

@@ -51,6 +51,9 @@ var table = []Pass{
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
+	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
+	// The order of code matters once there is no more to remove.
+	{Name: "layout", Doc: "fall through where traffic goes", run: layout},
 }
 
 // Config is what passes need to know.
@@ -59,6 +62,9 @@ type Config struct {
 	MCPU int
 	// Validator computes values.
 	Validator *equiv.Validator
+	// Weights gives the expected runs of each instruction in one run of a
+	// function; nil for cost.Guess.
+	Weights func(f *prog.Func) []float64
 	// Disable leaves out passes by name.
 	Disable map[string]bool
 }

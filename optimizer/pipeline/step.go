@@ -61,24 +61,12 @@ type work struct {
 	proof  Proof // of the last candidate
 }
 
-// weigh maps the input's weights onto f through the instructions' origins. An
-// instruction without one runs as often as the one before it.
+// weigh maps the input's weights onto f.
 func (w *work) weigh(f *prog.Func) []float64 {
 	if w.weights == nil {
 		return nil
 	}
-	out := make([]float64, len(f.Insns))
-	last := 1.0
-	if len(w.weights) > 0 {
-		last = w.weights[0]
-	}
-	for k := range f.Insns {
-		if o := f.Insns[k].Origin; o >= 0 && o < len(w.weights) {
-			last = w.weights[o]
-		}
-		out[k] = last
-	}
-	return out
+	return cost.Carry(w.weights, f)
 }
 
 func (w *work) price(f *prog.Func) cost.Estimate { return w.opt.Model.Func(f, w.weigh(f)) }

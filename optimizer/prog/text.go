@@ -161,6 +161,14 @@ func symbols(in *Insn, w []string, line string, refs map[string]*Ref) string {
 var typeNames = map[string]Type{"xdp": TypeXDP, "tc": TypeSchedCLS, "socket": TypeSocketFilter, "tracepoint": TypeTracepoint,
 	"raw_tracepoint": TypeRawTracepoint, "cgroup_skb": TypeCgroupSKB, "sock_addr": TypeCgroupSockAddr, "kprobe": TypeKprobe, "tracing": TypeTracing, "ext": TypeExt}
 
+// String names a map type, or gives its number.
+func (t MapType) String() string {
+	if n := nameOf(mapTypeNames, t); n != "" {
+		return n
+	}
+	return strconv.Itoa(int(t))
+}
+
 var mapTypeNames = map[string]MapType{"hash": MapHash, "array": MapArray, "percpu_array": MapPerCPUArray, "percpu_hash": MapPerCPUHash,
 	"lru_hash": MapLRUHash, "lru_percpu_hash": MapLRUPerCPUHash, "lpm_trie": MapLPMTrie, "prog_array": MapProgArray, "perf_event_array": MapPerfEvent,
 	"devmap": MapDevMap, "devmap_hash": MapDevMapHash, "cpumap": MapCPUMap, "xskmap": MapXSKMap, "queue": MapQueue, "stack": MapStack, "ringbuf": MapRingBuf}
