@@ -93,23 +93,49 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
-	coll, err := newCollection(spec, opts)
-	if err != nil {
-		if os.Geteuid() != 0 && errors.Is(err, unix.EPERM) {
-			return nil, ErrPrivilege
-		}
-		// Once more, to hear why. At this level the log holds the path that
-		// failed and none of those before it.
-		opts.Programs.LogLevel |= ebpf.LogLevelBranch
-		again, err2 := newCollection(spec, opts)
-		if err2 != nil {
-			return refused(err2, spec.Programs[program].Instructions), nil
-		}
-		coll = again
+	a, err := within(ctx, loadLimit, func() answer { return load(spec, opts, program) }, answer.drop)
+	switch {
+	case errors.Is(err, errSlow):
+		return &LoadResult{Reason: Reason{Kind: ReasonComplexity, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}, nil
+	case err != nil:
+		return nil, err
+	case a.coll == nil:
+		return a.refused, a.err
 	}
-	defer coll.Close()
-	k.keep(spec, coll)
-	return accepted(coll.Programs[program])
+	defer a.coll.Close()
+	k.keep(spec, a.coll)
+	return accepted(a.coll.Programs[program])
+}
+
+// answer is a loaded collection, or why there is none.
+type answer struct {
+	coll    *ebpf.Collection
+	refused *LoadResult
+	err     error
+}
+
+func (a answer) drop() {
+	if a.coll != nil {
+		a.coll.Close()
+	}
+}
+
+// load asks the verifier, and once more if it refuses.
+func load(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions, program string) answer {
+	coll, err := newCollection(spec, opts)
+	if err == nil {
+		return answer{coll: coll}
+	}
+	if os.Geteuid() != 0 && errors.Is(err, unix.EPERM) {
+		return answer{err: ErrPrivilege}
+	}
+	// Once more, to hear why. At this level the log holds the path that failed
+	// and none of those before it.
+	opts.Programs.LogLevel |= ebpf.LogLevelBranch
+	if coll, err = newCollection(spec, opts); err != nil {
+		return answer{refused: refused(err, spec.Programs[program].Instructions)}
+	}
+	return answer{coll: coll}
 }
 
 // parse reads an object and keeps one program and what it needs; with callees,
