@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -33,7 +35,9 @@ func explainCommand() *cobra.Command {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			cert, err := readCertificate(args[1]+".cert.json", args[1], in, out)
-			if err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s.cert.json is missing: 'superbpf optimize' writes it beside its output", args[1])
+			} else if err != nil {
 				return err
 			}
 			w := c.OutOrStdout()
