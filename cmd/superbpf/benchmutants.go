@@ -112,7 +112,8 @@ func ticker(w io.Writer, what string, total int) func(done int) {
 func benchMutantsCommand() *cobra.Command {
 	var s corpusSettings
 	var o campaign.Options
-	var solver string
+	var solver, cases string
+	var largest int
 	c := &cobra.Command{
 		Use:   "mutants",
 		Short: "Damage functions and see that the proof notices",
@@ -125,7 +126,23 @@ Writes OUT/mutants.md and OUT/mutants.tsv.`,
 		Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Seed = uint64(s.seed)
-			return benchMutants(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), &s, o, solver)
+			var corpus []campaign.Pair
+			if cases != "" {
+				var err error
+				if corpus, err = campaign.Cases(cases); err != nil {
+					return fail(exitUsage, "--cases: %v", err)
+				}
+			}
+			err := s.each(c.Context(), func(name string, obj *elf.Object) error {
+				pairs, err := optimizedPairs(c.Context(), name, obj, solver, largest)
+				corpus = append(corpus, pairs...)
+				fmt.Fprintf(c.ErrOrStderr(), "%s: %d pairs\n", name, len(pairs))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return benchMutants(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), &s, corpus, o, solver)
 		},
 	}
 	s.flags(c)
@@ -134,21 +151,13 @@ Writes OUT/mutants.md and OUT/mutants.tsv.`,
 	f.IntVar(&o.Runs, "runs", 40, "environments in which what is called Equal must behave alike")
 	f.DurationVar(&o.Wall, "wall", time.Second, "time for one proof")
 	f.StringVar(&solver, "solver", "auto", "go-z3, z3, cvc5, auto, or none")
+	f.StringVar(&cases, "cases", "", "glob of text cases (two functions and a verdict) to damage too")
+	f.IntVar(&largest, "largest", 400, "leave out functions with more instructions")
 	return c
 }
 
-func benchMutants(ctx context.Context, stdout, stderr io.Writer, s *corpusSettings, o campaign.Options, solver string) error {
+func benchMutants(ctx context.Context, stdout, stderr io.Writer, s *corpusSettings, corpus []campaign.Pair, o campaign.Options, solver string) error {
 	start := time.Now()
-	var corpus []campaign.Pair
-	err := s.each(ctx, func(name string, obj *elf.Object) error {
-		pairs, err := optimizedPairs(ctx, name, obj, solver)
-		corpus = append(corpus, pairs...)
-		fmt.Fprintf(stderr, "%s: %d pairs\n", name, len(pairs))
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	v, err := equiv.New(equiv.Options{Solver: solver, Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
 	if err != nil {
 		return err
@@ -190,7 +199,7 @@ func benchMutants(ctx context.Context, stdout, stderr io.Writer, s *corpusSettin
 
 // optimizedPairs gives each function of an object, paired with itself and with
 // what the passes make of it.
-func optimizedPairs(ctx context.Context, name string, obj *elf.Object, solver string) ([]campaign.Pair, error) {
+func optimizedPairs(ctx context.Context, name string, obj *elf.Object, solver string, largest int) ([]campaign.Pair, error) {
 	v, err := equiv.New(equiv.Options{Solver: solver, Callee: obj.Callee})
 	if err != nil {
 		return nil, err
@@ -202,7 +211,7 @@ func optimizedPairs(ctx context.Context, name string, obj *elf.Object, solver st
 	}
 	var out []campaign.Pair
 	for _, f := range obj.Functions() {
-		if f.Unsupported != "" || len(f.Insns) == 0 {
+		if f.Unsupported != "" || len(f.Insns) == 0 || len(f.Insns) > largest {
 			continue
 		}
 		out = append(out, campaign.Pair{Name: name + ":" + f.Name, P: f, Q: f})

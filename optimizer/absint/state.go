@@ -301,7 +301,8 @@ func (s *State) join(o *State, widen bool) *State {
 		j.cells[at] = c
 	}
 	for at, d := range o.cells {
-		if c, ok := s.cells[at]; !ok || c.size != d.size {
+		// A number leaves alone what stands there of the other path's pointer.
+		if c, ok := s.cells[at]; (!ok || c.size != d.size) && d.v.Kind != Scalar && d.v.Kind != Uninit {
 			j.poison(at, d)
 		}
 	}
