@@ -7,6 +7,7 @@ import (
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/safety"
 )
 
 // FuncResult is what became of one function.
@@ -135,6 +136,8 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
 		d.verified[i] = r.VerifiedInsns
 	}
+	v := safety.Check(w.cur)
+	w.modelled = v.Complete && !v.Refused
 	runCtx := ctx
 	if d.opt.Budget > 0 {
 		var cancel context.CancelFunc

@@ -7,6 +7,7 @@ import (
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/safety"
 )
 
 // Step is one accepted replacement of a function's body.
@@ -55,6 +56,9 @@ type work struct {
 	refused Refusals
 	dropped map[string]bool // rewrites that were refused, by key
 	stats   map[string]*TransformStats
+	// modelled: the model of the kernel's checker takes the input, as the kernel
+	// does, so it may refuse candidates without asking the kernel.
+	modelled bool
 	// misled counts, by transform, the times that a log pointed at the wrong
 	// rewrite since it last helped.
 	misled map[string]int
@@ -317,6 +321,11 @@ const largeFunction = 256
 
 // load asks the kernels about a candidate and counts a refusal.
 func (w *work) load(ctx context.Context, t Transform, cand *prog.Func, changes []Change, what string, est cost.Estimate) (GateResult, error) {
+	if w.modelled {
+		if v := safety.Check(cand); v.Refused {
+			return w.foreseen(cand, what, t, v), nil
+		}
+	}
 	res, err := w.gate(ctx, w.index, cand)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -336,4 +345,18 @@ func (w *work) load(ctx context.Context, t Transform, cand *prog.Func, changes [
 	}
 	w.stats[t.Name()].Refused++
 	return res, nil
+}
+
+// foreseen is the answer of the model of the kernel's checker.
+func (w *work) foreseen(cand *prog.Func, what string, t Transform, v safety.Verdict) GateResult {
+	res := GateResult{FailSlot: -1, Reason: fmt.Sprintf("model of the checker: instruction %d: %s", v.Insn, v.Reason)}
+	w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
+	w.stats[t.Name()].Refused++
+	if cand.Entry {
+		res.FailSlot = 0
+		for k := range v.Insn {
+			res.FailSlot += cand.Insns[k].Slots()
+		}
+	}
+	return res
 }
