@@ -60,6 +60,10 @@ type Options struct {
 	Raw bool
 	// Callee finds the functions that calls go to.
 	Callee func(name string) *prog.Func
+	// What makes proofs fast, off one by one, for measuring: answers that are
+	// remembered; one solver and its terms for many proofs; windows, and cuts at
+	// joins (with none but loops cut, whole paths are run). See Raw, too.
+	NoCache, NoReuse, NoCuts bool
 }
 
 // Validator proves replacements. It is not safe for concurrent use.
@@ -145,7 +149,7 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	if v.last != nil {
 		room = v.last.room
 	}
-	if v.c.Len() > room {
+	if v.c.Len() > room || v.opt.NoReuse {
 		if err := v.reset(); err != nil {
 			return Result{Reason: err.Error()}
 		}
@@ -158,7 +162,11 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 		last.Places, last.Alone = places, true
 		return last
 	}
-	for _, how := range []pairing{byOrigin, awayFromEdits, everyJoin} {
+	ways := []pairing{byOrigin, awayFromEdits, everyJoin}
+	if v.opt.NoCuts {
+		ways = ways[:1]
+	}
+	for _, how := range ways {
 		s := newSim(ctx, v, p, q, how)
 		if s == nil {
 			continue

@@ -46,7 +46,7 @@ func (e errApart) Error() string { return e.why }
 // values, or too much was changed.
 func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result, places []int) {
 	mate, ok := align(p, q)
-	if !ok {
+	if !ok || v.opt.NoCuts {
 		return r, nil
 	}
 	vals, err := v.Values(ctx, p)

@@ -93,6 +93,10 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 			return nil
 		}
 	}
+	if v.opt.NoCuts {
+		heads := s.p.g.LoopHeads()
+		maps.DeleteFunc(partner, func(k [2]int, _ bool) bool { return !heads[k[0]] })
+	}
 	for k := range partner {
 		s.p.stopAt(k[0])
 		s.q.stopAt(k[1])
