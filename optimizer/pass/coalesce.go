@@ -37,6 +37,9 @@ func (r *run) webOf(seed int, x isa.Reg) (*web, bool) {
 		}
 		in := &r.f.Insns[k]
 		if in.Use().Has(x) {
+			if !renamable(in) {
+				return nil, false
+			}
 			w.uses[k] = true
 		}
 		// Forward: past an instruction that keeps or updates x.
@@ -53,6 +56,9 @@ func (r *run) webOf(seed int, x isa.Reg) (*web, bool) {
 				continue
 			}
 			if r.f.Insns[p].Def().Has(x) {
+				if !renamable(&r.f.Insns[p]) {
+					return nil, false
+				}
 				w.defs[p] = true
 				for _, s := range prog.Succs(r.f, p) {
 					if r.live.Before[s].Has(x) {
@@ -63,16 +69,6 @@ func (r *run) webOf(seed int, x isa.Reg) (*web, bool) {
 			if !pureDef(p) {
 				add(p)
 			}
-		}
-	}
-	for k := range w.uses {
-		if !renamable(&r.f.Insns[k]) {
-			return nil, false
-		}
-	}
-	for k := range w.defs {
-		if !renamable(&r.f.Insns[k]) {
-			return nil, false
 		}
 	}
 	return w, true
@@ -90,7 +86,11 @@ func renamable(in *prog.Insn) bool {
 	return false
 }
 
+// preds lists the instructions that control may come from, for each.
 func (r *run) preds() [][]int {
+	if r.predTable != nil {
+		return r.predTable
+	}
 	out := make([][]int, len(r.f.Insns))
 	for k := range r.f.Insns {
 		if !r.cfg.Reachable(k) {
@@ -100,6 +100,7 @@ func (r *run) preds() [][]int {
 			out[s] = append(out[s], k)
 		}
 	}
+	r.predTable = out
 	return out
 }
 

@@ -143,7 +143,11 @@ func (r *run) loadOf(k int, d isa.Reg, v smt.Term, w uint8, except func(isa.Insn
 		return err == nil && after.Regs[d] == c.ZExt(v, 64)
 	}
 	low := c.Extract(v, 0, 8)
+	whole := e.OfFrame(low)
 	for at := 0; at < isa.StackSize; at += int(w / 8) {
+		if st.Stack[at] != low && !whole {
+			continue
+		}
 		in := isa.Insn{Op: isa.Load(w, false), Dst: d, Src: isa.FP, Off: int16(at - isa.StackSize)}
 		if r.vals.E.StackByte(st, at) == low && gives(in) {
 			return in, true

@@ -120,12 +120,13 @@ func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) 
 // same numbering until the pass splices, and is what comes out.
 type run struct {
 	*Config
-	f, g  *prog.Func
-	cfg   *prog.CFG
-	live  *prog.Liveness
-	vals  *equiv.Values
-	allow func(int) bool
-	site  int
+	f, g      *prog.Func
+	cfg       *prog.CFG
+	live      *prog.Liveness
+	vals      *equiv.Values
+	predTable [][]int // made when first asked for
+	allow     func(int) bool
+	site      int
 
 	predecessors [][]int // computed when asked for
 	changes      []pipeline.Change

@@ -130,6 +130,10 @@ func (e *Engine) StackByte(s *State, i int) smt.Term {
 	return e.C.UF(frameByte, 8, s.Frame, e.C.Const(uint64(i), 16))
 }
 
+// OfFrame tells whether t may be a byte of the frame that has no term of its own
+// in State.Stack.
+func (e *Engine) OfFrame(t smt.Term) bool { return e.C.Node(t).Name == frameByte }
+
 // setMem gives class the contents ch.
 func (s *State) setMem(class string, ch Chain) {
 	if s.sharedMem {
