@@ -102,7 +102,7 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 		}
 		row := in.Row()
 		e.Bytes += Bytes(in)
-		if row.Kind == isa.KindExit {
+		if row.Kind == isa.KindExit || leaves(f, in.Target) && row.Kind == isa.KindJump {
 			w = 0 // a run leaves once, by whichever exit
 		}
 		e.Nanoseconds += w * (m.One(in) + m.helper(f, k))
@@ -179,6 +179,28 @@ func taken(f *prog.Func, w []float64, ways []int, k int) float64 {
 		return low
 	}
 	return (min(low, high) + high) / 2
+}
+
+// leaves: the code at k does little more than to leave by the first exit. The
+// JIT makes that exit the epilogue and all others jumps to it, so that to jump
+// to k costs what an exit in the place of the jump would.
+func leaves(f *prog.Func, k int) bool {
+	const little = 3
+	for n := 0; k >= 0 && k < len(f.Insns) && n <= little; n++ {
+		switch in := &f.Insns[k]; {
+		case in.Row().Kind == isa.KindExit:
+			for i := range k {
+				if f.Insns[i].Row().Kind == isa.KindExit {
+					return false
+				}
+			}
+			return true
+		case in.IsJump() || in.IsCall():
+			return false
+		}
+		k++
+	}
+	return false
 }
 
 // stackOffset is how deep below the frame pointer a direct access reaches.
