@@ -119,7 +119,8 @@ func (r *run) asLoad(k int, d isa.Reg, t smt.Term, w uint8, except func(isa.Insn
 		if swapped {
 			v = c.BSwap(low)
 		}
-		ld, ok := r.loadOf(k, d, v, w, except)
+		whole := c.ZExt(v, 64)
+		ld, ok := r.loadOf(k, d, c.Extract(v, 0, 8), w, except, func(t smt.Term) bool { return t == whole })
 		if !ok {
 			continue
 		}
@@ -131,8 +132,9 @@ func (r *run) asLoad(k int, d isa.Reg, t smt.Term, w uint8, except func(isa.Insn
 	return nil
 }
 
-// loadOf finds a load of exactly the w bits v.
-func (r *run) loadOf(k int, d isa.Reg, v smt.Term, w uint8, except func(isa.Insn) bool) (isa.Insn, bool) {
+// loadOf finds a load of w bits whose first byte is low and whose result is
+// right.
+func (r *run) loadOf(k int, d isa.Reg, low smt.Term, w uint8, except func(isa.Insn) bool, right func(smt.Term) bool) (isa.Insn, bool) {
 	c, e, st := r.vals.C, r.vals.E, r.vals.Before[k]
 	gives := func(in isa.Insn) bool {
 		if except != nil && except(in) {
@@ -140,9 +142,8 @@ func (r *run) loadOf(k int, d isa.Reg, v smt.Term, w uint8, except func(isa.Insn
 		}
 		ld := prog.New(in)
 		after, err := r.vals.After(k, &ld)
-		return err == nil && after.Regs[d] == c.ZExt(v, 64)
+		return err == nil && right(after.Regs[d])
 	}
-	low := c.Extract(v, 0, 8)
 	whole := e.OfFrame(low)
 	for at := 0; at < isa.StackSize; at += int(w / 8) {
 		if st.Stack[at] != low && !whole {

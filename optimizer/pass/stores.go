@@ -139,7 +139,7 @@ func (r *run) mergeRun(s *storeRun) bool {
 	slices.Sort(starts)
 	for _, w := range []uint8{64, 32, 16} {
 		for _, off := range starts {
-			if gone, t, ok := r.covered(s, off, w); ok && r.mergeAt(s, gone, off, w, t) {
+			if gone, limit, t, ok := r.covered(s, off, w); ok && r.mergeAt(s, gone, limit, off, w, t) {
 				return true
 			}
 		}
@@ -147,27 +147,52 @@ func (r *run) mergeRun(s *storeRun) bool {
 	return false
 }
 
+// bytesOf are the values of bytes, the lowest first; 0 stands for any value.
+type bytesOf []smt.Term
+
+// are reports whether t consists of the bytes.
+func (b bytesOf) are(c *smt.Ctx, t smt.Term) bool {
+	for i, v := range b {
+		if v != 0 && c.Extract(t, uint8(8*i), 8) != v {
+			return false
+		}
+	}
+	return true
+}
+
+// term joins the bytes, if all are known or the rest may be zero.
+func (b bytesOf) term(c *smt.Ctx, zero bool) (t smt.Term, ok bool) {
+	for _, v := range b {
+		switch {
+		case v == 0 && !zero:
+			return 0, false
+		case v == 0:
+			v = c.Const(0, 8)
+		}
+		if t == 0 {
+			t = v
+		} else {
+			t = c.Concat(v, t)
+		}
+	}
+	return t, true
+}
+
 // covered collects the stores inside w bits at off, if they fill them, and
-// what they leave there.
-func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, t smt.Term, ok bool) {
+// what they leave there. Bytes at the ends that a later store of the run
+// overwrites, which is not inside, may have any value before: the one store for
+// all must come before instruction limit then.
+func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, limit int, t bytesOf, ok bool) {
 	c := r.vals.C
 	if s.kind == symex.Stack {
 		at, exact := c.IsConst(c.Sub(s.base, r.vals.Before[s.at[0]].Regs[isa.FP]))
 		if !exact || (int64(at)+off)%int64(w/8) != 0 {
-			return nil, 0, false // the stack wants natural alignment
+			return nil, 0, nil, false // the stack wants natural alignment
 		}
 	}
-	for b := range int64(w / 8) {
-		ref, have := s.bytes[off+b]
-		if !have {
-			return nil, 0, false
-		}
-		if t == 0 {
-			t = ref.value
-		} else {
-			t = c.Concat(ref.value, t)
-		}
-	}
+	limit = s.at[len(s.at)-1] + 1
+	t = make(bytesOf, w/8)
+	have := make([]bool, w/8)
 	for _, k := range s.at {
 		in := &r.f.Insns[k]
 		addr, _ := r.address(k, in.Dst)
@@ -176,18 +201,34 @@ func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, t smt.Term, 
 		if to <= off || from >= off+int64(w/8) {
 			continue
 		}
-		if from < off || to > off+int64(w/8) {
-			return nil, 0, false
+		outside := from < off || to > off+int64(w/8)
+		if outside && s.kind == symex.MapValue {
+			return nil, 0, nil, false // others would see the bytes in between
 		}
-		gone = append(gone, k)
+		v, _ := r.stored(k)
+		switch {
+		case outside:
+			limit = min(limit, k)
+		case k > limit:
+			return nil, 0, nil, false
+		default:
+			gone = append(gone, k)
+		}
+		for b := max(from, off); b < min(to, off+int64(w/8)); b++ {
+			have[b-off] = true
+			t[b-off] = 0
+			if !outside {
+				t[b-off] = c.Extract(v, uint8(8*(b-from)), 8)
+			}
+		}
 	}
-	return gone, t, len(gone) > 1
+	return gone, limit, t, len(gone) > 1 && !slices.Contains(have, false)
 }
 
 // mergeAt puts one store for those in gone where its operands are at hand.
-func (r *run) mergeAt(s *storeRun, gone []int, off int64, w uint8, t smt.Term) bool {
+func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t bytesOf) bool {
 	first, last := gone[0], gone[len(gone)-1]
-	for p := last + 1; p >= first; p-- {
+	for p := min(last+1, limit); p >= first; p-- {
 		if p >= len(r.f.Insns) || r.cfg.BlockOf[p] != r.cfg.BlockOf[first] {
 			continue
 		}
@@ -215,7 +256,7 @@ func (r *run) mergeAt(s *storeRun, gone []int, off int64, w uint8, t smt.Term) b
 
 // storeOf finds code before instruction p that stores t, w bits, at a distance
 // from a run's base.
-func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t smt.Term) []isa.Insn {
+func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) []isa.Insn {
 	c, st := r.vals.C, r.vals.Before[p]
 	if st == nil {
 		return nil
@@ -235,7 +276,8 @@ func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t smt.Term) []isa.
 	if !found {
 		return nil
 	}
-	if v, ok := c.IsConst(t); ok {
+	some, _ := t.term(c, true)
+	if v, ok := c.IsConst(some); ok {
 		imm := int64(v)
 		if w == 32 {
 			imm = int64(int32(v))
@@ -246,7 +288,7 @@ func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t smt.Term) []isa.
 		return nil // a constant of two slots gains nothing
 	}
 	for x := isa.R0; x < isa.FP; x++ {
-		if st.Regs[x] != 0 && r.low(st.Regs[x], w) == t {
+		if st.Regs[x] != 0 && t.are(c, r.low(st.Regs[x], w)) {
 			return []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
 		}
 	}
@@ -255,16 +297,33 @@ func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t smt.Term) []isa.
 		if r.live.Before[p].Has(x) || x == base || isa.CalleeSaved.Has(x) && !r.usesReg(x) {
 			continue
 		}
-		code := r.asLoad(p, x, c.ZExt(t, 64), w, func(in isa.Insn) bool {
-			// Not from where the stores that go have written.
+		// Not from where the stores that go have written.
+		written := func(in isa.Insn) bool {
 			addr := c.Add(st.Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
 			d, ok := c.IsConst(c.Sub(addr, s.base))
 			return ok && int64(d) > off-int64(w/8) && int64(d) < off+int64(w/8)
-		})
+		}
+		code := r.partsLoad(p, x, t, w, written)
 		if len(code) == 1 {
 			return append(code, isa.Insn{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)})
 		}
 		return nil
+	}
+	return nil
+}
+
+// partsLoad finds a load of w bits into x, before instruction p, that gives the
+// bytes t.
+func (r *run) partsLoad(p int, x isa.Reg, t bytesOf, w uint8, except func(isa.Insn) bool) []isa.Insn {
+	c := r.vals.C
+	if all, ok := t.term(c, false); ok {
+		return r.asLoad(p, x, c.ZExt(all, 64), w, except)
+	}
+	if t[0] == 0 {
+		return nil
+	}
+	if in, ok := r.loadOf(p, x, t[0], w, except, func(v smt.Term) bool { return t.are(c, c.Extract(v, 0, w)) }); ok {
+		return []isa.Insn{in}
 	}
 	return nil
 }
