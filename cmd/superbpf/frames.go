@@ -15,7 +15,7 @@ import (
 )
 
 // onFrames does what measure was asked to do with real frames.
-func (s *measureSettings) onFrames(ctx context.Context, stdout, stderr io.Writer, name string, x, y measure.Subject, paths []measure.Input, r *recorder) error {
+func (s *measureSettings) onFrames(ctx context.Context, stdout, stderr io.Writer, name string, x, y measure.Subject, in, paths []measure.Input, r *recorder) error {
 	if s.throughput {
 		fmt.Fprintln(stderr, "frames over a veth pair")
 		o := measure.LatencyOptions{Inputs: paths, Seed: uint64(s.seed)}
@@ -42,8 +42,15 @@ func (s *measureSettings) onFrames(ctx context.Context, stdout, stderr io.Writer
 		return nil
 	}
 	fmt.Fprintln(stderr, "on", s.iface)
+	stop, err := s.fromPeer(ctx, in)
+	if err != nil {
+		return err
+	}
 	t, err := measure.OnInterface(ctx, x, []measure.Subject{y}, measure.InterfaceOptions{Iface: s.iface, Seed: uint64(s.seed),
 		XDP: loader.XDPOptions{Mode: loader.XDPNative, Force: s.forceIface, Fallback: s.generic}})
+	if perr := stop(); perr != nil && (err == nil || errors.Is(err, measure.ErrNoTraffic)) {
+		return perr
+	}
 	switch {
 	case errors.Is(err, loader.ErrDefaultRoute):
 		return fmt.Errorf("%w: a program that drops packets would cut the host off; --force-iface does it all the same", err)

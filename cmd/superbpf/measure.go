@@ -31,6 +31,8 @@ type measureSettings struct {
 	throughput, lossFree, loadCurve bool
 	iface                           string
 	forceIface, generic             bool
+	peer                            string
+	peerRate                        float64
 }
 
 func measureCommand() *cobra.Command {
@@ -70,7 +72,8 @@ Exit code 0: same behaviour, B is not slower. 4: B is slower. 5: they differ.`,
   sudo superbpf measure old.o new.o --program xdp_main --pcap traffic.pcapng
   sudo superbpf measure old.o new.o --maps maps.yaml --maps routes=routes.json
   sudo superbpf measure old.o new.o --throughput --load-curve --out results
-  sudo superbpf measure old.o new.o --iface eth1`,
+  sudo superbpf measure old.o new.o --iface eth1
+  sudo SUPERBPF_PEER_KEY=KEY superbpf measure old.o new.o --iface eth1 --peer gen:7470`,
 		Args: exactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			return runMeasure(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args, &s)
@@ -91,6 +94,8 @@ Exit code 0: same behaviour, B is not slower. 4: B is slower. 5: they differ.`,
 	f.BoolVar(&s.loadCurve, "load-curve", false, "waiting times and loss at loads from 10 % to past saturation (XDP)")
 	f.StringVar(&s.iface, "iface", "", "also on this network interface, in native mode, under the traffic that comes in (XDP)")
 	f.BoolVar(&s.forceIface, "force-iface", false, "even if the interface carries the default route")
+	f.StringVar(&s.peer, "peer", "", "with --iface: HOST:PORT of a 'superbpf traffic serve' that sends the packets; its key in SUPERBPF_PEER_KEY")
+	f.Float64Var(&s.peerRate, "peer-rate", 0, "rate that the peer sends at, in million packets per second (default: all it can)")
 	f.BoolVar(&s.generic, "generic", false, "in generic mode where the interface's driver takes no native programs")
 	return c
 }
@@ -207,7 +212,7 @@ func (s *measureSettings) compare(ctx context.Context, stdout, stderr io.Writer,
 	if code == exitDifferent || len(paths) == 0 {
 		return code, nil
 	}
-	return code, s.onFrames(ctx, stdout, stderr, name, x, y, paths, r)
+	return code, s.onFrames(ctx, stdout, stderr, name, x, y, in, paths, r)
 }
 
 // readMaps reads the files of --maps and sees that the object has such maps.
