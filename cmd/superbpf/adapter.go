@@ -145,6 +145,10 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 // enumerationSteps bounds the enumeration in one function: some seconds.
 const enumerationSteps = 30_000_000
 
+// chainRounds is more than any budget allows: at -O3 the chain goes on until
+// the budget ends.
+const chainRounds = 1000
+
 // searches are the engines beyond passes and rules: enumeration from -O2 on,
 // Markov chains with all of K2's settings at -O3.
 func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool) ([]pipeline.Transform, error) {
@@ -153,25 +157,19 @@ func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Object
 		e := &search.Enumeration{Enumerator: &search.Enumerator{MCPU: mcpu}, Budget: enumerationSteps}
 		out = append(out, &search.Rewrite{Finder: e, MCPU: mcpu})
 	}
-	var names []string
+	var walks []search.Settings
 	if s.level >= 3 {
-		for _, p := range search.Published {
-			names = append(names, p.Name)
-		}
+		walks = search.Published
 	}
 	if s.chain != "" {
-		names = []string{s.chain}
-	}
-	if disable["chain"] {
-		names = nil
-	}
-	for i, n := range names {
-		set, err := search.Setting(n)
+		set, err := search.Setting(s.chain)
 		if err != nil {
 			return nil, fail(exitUsage, "%v", err)
 		}
-		out = append(out, &search.Chain{Settings: set, Validator: v, Model: model, Objective: o, MCPU: mcpu,
-			Seed: uint64(s.seed) + uint64(i), Steps: 300_000, Restarts: 3})
+		walks = []search.Settings{set}
+	}
+	if len(walks) > 0 && !disable["chain"] {
+		out = append(out, &search.Chain{Settings: walks, Validator: v, Model: model, Objective: o, MCPU: mcpu, Seed: uint64(s.seed), Steps: 100_000, Rounds: chainRounds})
 	}
 	return out, nil
 }

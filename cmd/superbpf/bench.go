@@ -23,7 +23,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Run the benchmark suites"}
-	c.AddCommand(benchEquivalenceCommand(), benchKernelsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
+	c.AddCommand(benchEnginesCommand(), benchEquivalenceCommand(), benchKernelsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
 	return c
 }
 

@@ -35,7 +35,7 @@ func (r *Rule) Explain(w io.Writer) error {
 
 // example is code for a term in a function that needs nothing but its result.
 func example(t *slice.Term) []string {
-	s := &slice.Site{Term: *t, Dst: isa.R0, Free: isa.CallerSaved}
+	s := &slice.Site{Term: *t, Dst: isa.R0, Free: isa.CallerSaved, Slots: 64}
 	for i := range t.Inputs {
 		s.In = append(s.In, isa.R1+isa.Reg(i))
 	}

@@ -64,8 +64,10 @@ func TestDefaultRulesHold(t *testing.T) {
 		if !x.holds(r) {
 			t.Errorf("tests refute %s", x)
 		}
-		if c, _ := x.From.Canonical(); len(x.variables()) == 0 && c.Key(false) != x.From.Key(false) {
-			t.Errorf("no site can look like the left side of %s", x)
+		if from, _, ok := x.sample(r); ok && len(x.variables()) == 0 {
+			if c, _ := from.Canonical(); c.Key(true) != from.Key(true) {
+				t.Errorf("no site can look like the left side of %s", x)
+			}
 		}
 		if len(x.To.Nodes) > len(x.From.Nodes)+1 {
 			t.Errorf("it gets longer: %s", x)

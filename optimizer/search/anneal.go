@@ -1,10 +1,14 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/equiv"
@@ -17,31 +21,43 @@ import (
 // program.
 type Counter struct{ Proposed, Taken, Better int }
 
-// Chain is the Markov chain as a transform.
+// Chain is the Markov chain as a transform: walks with different settings go
+// over each window at the same time.
 type Chain struct {
-	Settings  Settings
+	Settings  []Settings
 	Validator *equiv.Validator // computes values
 	Model     *cost.Model
 	Objective cost.Objective
 	MCPU      int
 	Seed      uint64
-	// Steps is the number of proposals for each window; Restarts how often a
-	// walk begins again from the input.
-	Steps, Restarts int
-	// Length is the longest window, in instructions; 0: 6.
-	Length int
-	// Counters by move name.
+	// Steps is the number of proposals of a walk; Rounds how often walks with
+	// new seeds, over windows of other lengths, go over the function.
+	Steps, Rounds int
+	// Weights gives the expected executions of a function's instructions; nil:
+	// once each. Windows that cost more come first.
+	Weights func(f *prog.Func) []float64
+	// Counters holds the moves of all walks by name.
 	Counters map[string]*Counter
+	// Ran counts instructions of candidates, once for each test state that they
+	// were executed on.
+	Ran int64
 
 	last  *prog.Func // the function that the candidates are about
 	found []candidate
+	spans []span
 	next  int // window to look at next
 }
 
+// span is a window's place.
+type span struct {
+	from, to, round int
+	weight          float64
+}
+
 type candidate struct {
-	from, to int
-	code     []isa.Insn
-	text     string
+	span
+	code []isa.Insn
+	text string
 }
 
 // Name is the transform's name.
@@ -51,6 +67,7 @@ func (c *Chain) Name() string { return "chain" }
 func (c *Chain) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []pipeline.Change) {
 	if c.last == nil || !prog.SameCode(c.last, f) {
 		c.last, c.found, c.next = f.Clone(), nil, 0
+		c.spans = c.windows(f)
 	}
 	for site := 0; ; site++ {
 		for site >= len(c.found) {
@@ -79,100 +96,168 @@ func (c *Chain) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*p
 	}
 }
 
-// search walks the next window; false when there is none left.
-func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
-	g := prog.NewCFG(f)
-	var spans [][2]int
-	length := c.Length
-	if length == 0 {
-		length = 6
-	}
-	for _, b := range g.Order {
-		blk := g.Blocks[b]
-		for k := blk.From; k < blk.To; {
-			if !fit(&f.Insns[k]) {
-				k++
-				continue
-			}
-			end := k
-			for end < blk.To && fit(&f.Insns[end]) {
-				end++
-			}
-			for from := k; from+1 < end; from += max(1, length/2) {
-				spans = append(spans, [2]int{from, min(from+length, end)})
-				if from+length >= end {
-					break
-				}
-			}
-			k = end
+// lengths are the windows' lengths in instructions, round by round.
+var lengths = []int{6, 4, 8, 10}
+
+// windows lists the windows of all rounds: in each, the most costly first.
+func (c *Chain) windows(f *prog.Func) []span {
+	weights := make([]float64, len(f.Insns))
+	if c.Weights != nil {
+		copy(weights, c.Weights(f))
+	} else {
+		for k := range weights {
+			weights[k] = 1
 		}
 	}
-	if c.next >= len(spans) || ctx.Err() != nil {
+	g := prog.NewCFG(f)
+	var out []span
+	for round := range max(1, c.Rounds) {
+		length := lengths[round%len(lengths)]
+		var list []span
+		for _, b := range g.Order {
+			blk := g.Blocks[b]
+			for k := blk.From; k < blk.To; {
+				if !fit(&f.Insns[k]) {
+					k++
+					continue
+				}
+				end := k
+				for end < blk.To && fit(&f.Insns[end]) {
+					end++
+				}
+				for from := k; from+1 < end; from += max(1, length/2) {
+					s := span{from: from, to: min(from+length, end), round: round}
+					for i := s.from; i < s.to; i++ {
+						s.weight += weights[i] * c.Model.One(&f.Insns[i])
+					}
+					list = append(list, s)
+					if from+length >= end {
+						break
+					}
+				}
+				k = end
+			}
+		}
+		slices.SortStableFunc(list, func(a, b span) int { return cmp.Compare(b.weight, a.weight) })
+		out = append(out, list...)
+	}
+	return out
+}
+
+// testBlocksOfWindow is how many blocks of test states a window has.
+const testBlocksOfWindow = 2
+
+// search walks over the next window; false when there is none left.
+func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
+	if c.next >= len(c.spans) || ctx.Err() != nil {
 		return false
 	}
-	span := spans[c.next]
+	s := c.spans[c.next]
 	c.next++
 	v, err := c.Validator.Values(ctx, f)
 	if err != nil {
 		return false
 	}
 	r := rand.New(rand.NewPCG(c.Seed, uint64(c.next)))
-	w := newWindow(f, v, prog.NewLiveness(g), span[0], span[1], 24, r)
+	w := newWindow(f, v, prog.NewLiveness(prog.NewCFG(f)), s.from, s.to, testBlocksOfWindow, r)
 	if w == nil || len(w.code) < 2 {
 		return true
 	}
-	for range max(1, c.Restarts) {
-		ch := &chain{Chain: c, w: w, s: &c.Settings, r: r}
-		if best, ok := ch.walk(ctx); ok {
-			c.found = append(c.found, candidate{span[0], span[1], best,
-				fmt.Sprintf("window of %d instructions at %d by chain %s", len(w.code), span[0], c.Settings.Name)})
-			break
+	walks := make([]*chain, len(c.Settings))
+	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wait sync.WaitGroup
+	for i := range walks {
+		walks[i] = &chain{Chain: c, w: w.fork(), s: &c.Settings[i], r: rand.New(rand.NewPCG(c.Seed+uint64(i), uint64(c.next)))}
+		limit <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-limit }()
+			walks[i].walk(ctx)
+		})
+	}
+	wait.Wait()
+	var best *chain
+	for _, x := range walks {
+		c.Ran += x.w.ran
+		for m := range moves {
+			n := c.counter(moves[m].name)
+			n.Proposed += x.counts[m].Proposed
+			n.Taken += x.counts[m].Taken
+			n.Better += x.counts[m].Better
+		}
+		if x.best != nil && (best == nil || x.bestPerf < best.bestPerf-1e-9) {
+			best = x
 		}
 	}
+	if best != nil {
+		c.found = append(c.found, candidate{s, best.best,
+			fmt.Sprintf("window of %d instructions at %d by chain %s", len(w.code), s.from, best.s.Name)})
+	}
 	return true
+}
+
+func (c *Chain) counter(name string) *Counter {
+	if c.Counters == nil {
+		c.Counters = map[string]*Counter{}
+	}
+	if c.Counters[name] == nil {
+		c.Counters[name] = new(Counter)
+	}
+	return c.Counters[name]
 }
 
 // chain is one walk.
 type chain struct {
 	*Chain
-	w   *window
-	s   *Settings
-	r   *rand.Rand
-	ops []isa.Op
+	w        *window
+	s        *Settings
+	r        *rand.Rand
+	ops      []isa.Op
+	price    []float64 // of one instruction, by operation
+	counts   []Counter // by move
+	best     []isa.Insn
+	bestPerf float64
 }
 
-// perf is the cost of code under the objective, in comparable units.
-func (c *chain) perf(code []isa.Insn) float64 {
-	slots, ns := 0.0, 0.0
-	for k := range code {
-		p := prog.New(code[k])
-		slots += float64(p.Slots())
-		if p.Op != isa.Nop {
-			ns += c.Model.One(&p)
+// prices fills in what an instruction costs under the objective, in comparable
+// units.
+func (c *chain) prices() {
+	c.price = make([]float64, isa.NumOps())
+	for op := range c.price {
+		in := prog.New(isa.Insn{Op: isa.Op(op)})
+		if row := in.Row(); in.Op == isa.Nop || row.Kind == isa.KindInvalid {
+			continue
+		}
+		slots, ns := float64(in.Slots()), c.Model.One(&in)
+		c.price[op] = slots + ns/8
+		if c.Objective == cost.Latency {
+			c.price[op] = 20*ns + slots/8
 		}
 	}
-	if c.Objective == cost.Latency {
-		return 20*ns + slots/8
-	}
-	return slots + ns/8
 }
 
-// walk runs the chain and returns the cheapest program without error that is
+func (c *chain) perf(code []isa.Insn) float64 {
+	sum := 0.0
+	for k := range code {
+		sum += c.price[code[k].Op]
+	}
+	return sum
+}
+
+// walk runs the chain and leaves the cheapest program without error that is
 // cheaper than the window.
-func (c *chain) walk(ctx context.Context) ([]isa.Insn, bool) {
+func (c *chain) walk(ctx context.Context) {
+	c.prices()
+	c.counts = make([]Counter, len(moves))
 	stores := false
 	for k := range c.w.code {
 		stores = stores || c.w.code[k].Row().Kind == isa.KindStore
 	}
 	c.ops = candidates(c.MCPU, c.w.bases != 0, stores)
-	n := len(c.w.code)
-	cur := append([]isa.Insn(nil), c.w.code...)
-	next := make([]isa.Insn, n)
+	cur := slices.Clone(c.w.code)
+	next := make([]isa.Insn, len(cur))
 	start := c.perf(cur)
-	bestPerf := start
-	var best []isa.Insn
+	c.bestPerf = start
 	curErr, curPerf := 0.0, start
-	cost := func(e, p float64) float64 { return c.s.Alpha*e + c.s.Beta*p }
 	for step := range c.Steps {
 		if step&1023 == 0 && ctx.Err() != nil {
 			break
@@ -182,12 +267,12 @@ func (c *chain) walk(ctx context.Context) ([]isa.Insn, bool) {
 		if !moves[m].do(c, next) || !c.w.valid(next) {
 			continue
 		}
-		ct := c.counter(moves[m].name)
+		ct := &c.counts[m]
 		ct.Proposed++
 		// The bound is drawn first, so that a losing candidate stops early
 		// (as in STOKE).
 		perf := c.perf(next)
-		bound := cost(curErr, curPerf) - math.Log(1-c.r.Float64())
+		bound := c.s.Alpha*curErr + c.s.Beta*curPerf - math.Log(1-c.r.Float64())
 		limit := (bound - c.s.Beta*perf) / c.s.Alpha
 		if limit < 0 {
 			continue
@@ -199,21 +284,10 @@ func (c *chain) walk(ctx context.Context) ([]isa.Insn, bool) {
 		ct.Taken++
 		cur, next = next, cur
 		curErr, curPerf = e, perf
-		if e == 0 && perf < bestPerf-1e-9 {
-			bestPerf = perf
-			best = append(best[:0], cur...)
+		if e == 0 && perf < c.bestPerf-1e-9 {
+			c.bestPerf = perf
+			c.best = append(c.best[:0], cur...)
 			ct.Better++
 		}
 	}
-	return best, best != nil
-}
-
-func (c *chain) counter(name string) *Counter {
-	if c.Counters == nil {
-		c.Counters = map[string]*Counter{}
-	}
-	if c.Counters[name] == nil {
-		c.Counters[name] = new(Counter)
-	}
-	return c.Counters[name]
 }

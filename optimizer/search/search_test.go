@@ -5,8 +5,11 @@ import (
 	"math"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/equiv"
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
@@ -47,7 +50,7 @@ func newChain(t testing.TB, setting string) (*Chain, *prog.Func) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Chain{Settings: s, Validator: v, Model: cost.Default(), Objective: cost.Size, MCPU: 3, Seed: 1, Steps: 30000, Restarts: 3}, f
+	return &Chain{Settings: []Settings{s}, Validator: v, Model: cost.Default(), Objective: cost.Size, MCPU: 3, Seed: 1, Steps: 30000, Rounds: 3}, f
 }
 
 // The chain finds a smaller program that passes the tests, the same one each
@@ -79,9 +82,88 @@ func TestChainFindsSmallerPrograms(t *testing.T) {
 	}
 }
 
+// All settings walk at the same time and find the same each time; the most
+// costly window comes first; moves are counted.
+func TestChainsInParallel(t *testing.T) {
+	var texts [2]string
+	for i := range texts {
+		c, f := newChain(t, "1")
+		c.Settings = Published
+		c.Weights = func(f *prog.Func) []float64 {
+			w := make([]float64, len(f.Insns))
+			w[len(w)-2] = 1 // only the last window costs anything
+			return w
+		}
+		g, changes := c.Run(context.Background(), f, func(int) bool { return true })
+		if g == nil {
+			t.Fatal("found nothing")
+		}
+		texts[i] = changes[0].Text + prog.FormatFunc(g)
+		if first := c.spans[0]; first.to != len(f.Insns)-1 {
+			t.Errorf("the first window ends at %d", first.to)
+		}
+		n := 0
+		for _, x := range c.Counters {
+			n += x.Proposed
+		}
+		if n == 0 || c.Ran == 0 || c.Counters["nop"].Taken == 0 {
+			t.Errorf("counted %d proposals, %d executions", n, c.Ran)
+		}
+	}
+	if texts[0] != texts[1] {
+		t.Errorf("two runs differ: %s and %s", texts[0], texts[1])
+	}
+}
+
+// A machine does on each state what the term of a row says, loads after stores
+// included.
+func TestMachineMemory(t *testing.T) {
+	f, err := prog.ParseFunc("m", "*(u32 *)(r10 - 8) = -2\nr1 = 7\n*(u16 *)(r10 - 6) = r1\nr2 = *(u64 *)(r10 - 8)\nr2 <<= 32\nr3 = *(s8 *)(r10 - 8)\nexit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code []isa.Insn
+	for _, in := range f.Insns[:6] {
+		code = append(code, in.Insn)
+	}
+	var b block
+	for i := range b.in[isa.FP] {
+		b.in[isa.FP][i] = 0x1000 * uint64(i)
+	}
+	var m machine
+	m.start(&b)
+	if n := m.run(code); n != 6 {
+		t.Errorf("%d instructions", n)
+	}
+	for i := range b.seed {
+		if m.regs[2][i] != 0x0007fffe00000000 || int64(m.regs[3][i]) != -2 {
+			t.Errorf("state %d: %#x %#x", i, m.regs[2][i], m.regs[3][i])
+		}
+	}
+}
+
+// cpuSeconds is the time that this process had on processors: other load does
+// not count.
+func cpuSeconds(b *testing.B) float64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// BenchmarkChain reports how many instructions of candidates one walk, on one
+// core, executes on a test state in a second of processor time, in millions.
 func BenchmarkChain(b *testing.B) {
-	c, f := newChain(b, "1")
-	c.Steps, c.Restarts = b.N, 1
-	b.ResetTimer()
-	c.search(context.Background(), f)
+	for _, s := range Published {
+		b.Run("setting"+s.Name, func(b *testing.B) {
+			c, f := newChain(b, s.Name)
+			c.Steps, c.Rounds = b.N, 1
+			c.spans = c.windows(f)
+			b.ResetTimer()
+			before := cpuSeconds(b)
+			c.search(context.Background(), f)
+			b.ReportMetric(float64(c.Ran)/(cpuSeconds(b)-before)/1e6, "Minsns/cpu-s")
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/equiv"
+	"github.com/superbpf/superbpf/optimizer/interp"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
@@ -17,11 +18,19 @@ type window struct {
 	code     []isa.Insn
 	out      isa.RegSet // live after it
 	readable isa.RegSet // hold something before it
-	tests    []machine
-	want     []machine
+	blocks   []block
+	m        machine // runs candidates
+	ran      int64   // instructions executed on a state by candidates
 	imms     []int64
 	offs     []int16
 	bases    isa.RegSet // registers that the window accesses memory through
+}
+
+// block is a set of test states and what the window makes of them.
+type block struct {
+	in   [isa.NumRegs]interp.Lanes
+	seed interp.Lanes
+	want machine
 }
 
 // fit: the instruction may be in a window.
@@ -38,7 +47,7 @@ func fit(in *prog.Insn) bool {
 	return false
 }
 
-// newWindow prepares a window with n tests.
+// newWindow prepares a window with n blocks of tests.
 func newWindow(f *prog.Func, v *equiv.Values, live *prog.Liveness, from, to, n int, r *rand.Rand) *window {
 	st := v.Before[from]
 	if st == nil {
@@ -72,22 +81,23 @@ func newWindow(f *prog.Func, v *equiv.Values, live *prog.Liveness, from, to, n i
 		}
 	}
 	leaves := v.C.Leaves(terms...)
-	for i := range n {
-		as := smt.Assignment{}
-		for _, l := range leaves {
-			as[l] = draw(r, v.C.Width(l), i)
-		}
-		var m machine
-		m.mem.seed = r.Uint64()
-		for reg := isa.R0; reg < isa.NumRegs; reg++ {
-			if st.Regs[reg] != 0 {
-				m.regs[reg] = v.C.Eval(st.Regs[reg], as)
+	for range n {
+		var b block
+		for i := range interp.NumLanes {
+			as := smt.Assignment{}
+			for _, l := range leaves {
+				as[l] = draw(r, v.C.Width(l), i)
+			}
+			b.seed[i] = r.Uint64()
+			for reg := isa.R0; reg < isa.NumRegs; reg++ {
+				if st.Regs[reg] != 0 {
+					b.in[reg][i] = v.C.Eval(st.Regs[reg], as)
+				}
 			}
 		}
-		w.tests = append(w.tests, m)
-		m.mem.writes = nil
-		m.run(w.code)
-		w.want = append(w.want, m)
+		b.want.start(&b)
+		b.want.run(w.code)
+		w.blocks = append(w.blocks, b)
 	}
 	return w
 }
@@ -105,30 +115,33 @@ func draw(r *rand.Rand, w uint8, i int) uint64 {
 	return low(r.Uint64(), w)
 }
 
-// distance is how far a candidate's outputs are off on one test.
-func (w *window) distance(i int, got *machine, popcount bool) float64 {
-	want := &w.want[i]
-	d := 0.0
+// distance is how far a candidate's outputs are off on a block of tests.
+func (w *window) distance(b *block, popcount bool) float64 {
+	got, want := &w.m, &b.want
+	d := 0
 	for r := isa.R0; r < isa.FP; r++ {
-		if w.out.Has(r) && got.regs[r] != want.regs[r] {
+		if !w.out.Has(r) || got.regs[r] == want.regs[r] {
+			continue
+		}
+		for i, x := range got.regs[r] {
 			if popcount {
-				d += float64(bits.OnesCount64(got.regs[r] ^ want.regs[r]))
+				d += bits.OnesCount64(x ^ want.regs[r][i])
 			} else {
-				d += float64(bits.Len64(absDiff(got.regs[r], want.regs[r])))
+				d += bits.Len64(absDiff(x, want.regs[r][i]))
 			}
 		}
 	}
-	for _, x := range want.mem.writes {
-		if b := got.mem.byte(x.addr); b != want.mem.byte(x.addr) {
-			d += float64(bits.OnesCount8(b ^ want.mem.byte(x.addr)))
+	for _, list := range [][]store{want.mem.stores, got.mem.stores} {
+		for k := range list {
+			s := &list[k]
+			for i, addr := range s.addr {
+				for a := addr; a < addr+s.bytes; a++ {
+					d += bits.OnesCount8(got.mem.byte(i, a) ^ want.mem.byte(i, a))
+				}
+			}
 		}
 	}
-	for _, x := range got.mem.writes {
-		if b := want.mem.byte(x.addr); b != got.mem.byte(x.addr) {
-			d += float64(bits.OnesCount8(b ^ got.mem.byte(x.addr)))
-		}
-	}
-	return d
+	return float64(d)
 }
 
 // absDiff measures distance by the size of the difference, in the logarithm:
@@ -145,16 +158,24 @@ func (w *window) errorOf(code []isa.Insn, s *Settings, bound float64) float64 {
 	sum := 0.0
 	scale := 1.0
 	if s.Average {
-		scale = 1 / float64(len(w.tests))
+		scale = 1 / float64(len(w.blocks)*interp.NumLanes)
 	}
-	for i := range w.tests {
-		m := w.tests[i]
-		m.run(code)
-		if sum += scale * w.distance(i, &m, s.Popcount); sum > bound {
+	for i := range w.blocks {
+		b := &w.blocks[i]
+		w.m.start(b)
+		w.ran += int64(w.m.run(code) * interp.NumLanes)
+		if sum += scale * w.distance(b, s.Popcount); sum > bound {
 			return sum
 		}
 	}
 	return sum
+}
+
+// fork is the window for another walk at the same time.
+func (w *window) fork() *window {
+	x := *w
+	x.m, x.ran = machine{}, 0
+	return &x
 }
 
 // valid: every register is written before it is read, and the frame pointer

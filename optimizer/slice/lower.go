@@ -11,7 +11,7 @@ import (
 // stand in place of the root when the removed ones are gone. It returns the
 // fewest slots that it finds, or nil when registers do not suffice.
 func (s *Site) Lower(t *Term, mcpu int) []isa.Insn {
-	l := &lowering{s: s, t: t, mcpu: mcpu, best: 1 << 20}
+	l := &lowering{s: s, t: t, mcpu: mcpu, best: s.Slots + 1}
 	l.last = make([]int, len(t.Nodes)+t.Inputs)
 	for i := range l.last {
 		l.last[i] = -1
@@ -36,13 +36,17 @@ func (s *Site) Lower(t *Term, mcpu int) []isa.Insn {
 	return l.code
 }
 
+// maxTries bounds the choices of registers that are looked at for one term.
+const maxTries = 20_000
+
 type lowering struct {
-	s    *Site
-	t    *Term
-	mcpu int
-	last []int // the node that reads a value last, by value
-	best int
-	code []isa.Insn
+	s     *Site
+	t     *Term
+	mcpu  int
+	last  []int // the node that reads a value last, by value
+	best  int
+	tries int
+	code  []isa.Insn
 }
 
 // value numbers nodes and then inputs.
@@ -55,7 +59,7 @@ func (l *lowering) value(r Ref) int {
 
 // place chooses the register of node i and of those after it.
 func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, slots int) {
-	if slots >= l.best {
+	if l.tries++; slots >= l.best || l.tries > maxTries {
 		return
 	}
 	if i == len(l.t.Nodes) {
