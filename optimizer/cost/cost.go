@@ -56,26 +56,29 @@ type Estimate struct {
 	StackBytes int
 	// Locked counts locked atomic instructions.
 	Locked int
-	// Bytes estimates the machine code on x86-64; see Bytes.
-	Bytes int
 }
 
+// slotPrice is what a slot counts under the latency objective, in nanoseconds a
+// run, beyond the time that the model sees: code takes cache, and shorter times
+// than this cannot be told apart by measurement. It is about two simple
+// instructions.
+const slotPrice = 0.07
+
 // Less reports whether a is better than b under o. Differences in time below
-// a thousandth of a nanosecond do not count.
+// a thousandth of a nanosecond are none. The JIT's bytes do not count: a step
+// that costs a few often makes room for one that saves more.
 func (o Objective) Less(a, b Estimate) bool {
 	const eps = 1e-3
-	faster := a.Nanoseconds < b.Nanoseconds-eps
-	slower := a.Nanoseconds > b.Nanoseconds+eps
-	if o == Latency && (faster || slower) {
-		return faster
-	}
-	if a.Slots != b.Slots {
+	apart := a.Nanoseconds - b.Nanoseconds
+	if o == Latency {
+		apart += slotPrice * float64(a.Slots-b.Slots)
+	} else if a.Slots != b.Slots {
 		return a.Slots < b.Slots
 	}
-	if faster || slower {
-		return faster
+	if apart < -eps || apart > eps {
+		return apart < 0
 	}
-	return a.Bytes < b.Bytes
+	return a.Slots < b.Slots
 }
 
 // Func prices f. weights gives the expected number of executions of each
@@ -101,7 +104,6 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 			w = weights[k]
 		}
 		row := in.Row()
-		e.Bytes += Bytes(in)
 		if row.Kind == isa.KindExit || leaves(f, in.Target) && row.Kind == isa.KindJump {
 			w = 0 // a run leaves once, by whichever exit
 		}
@@ -118,10 +120,6 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 	for r := isa.R6; r <= isa.R9; r++ {
 		if saved.Has(r) {
 			e.CalleeSaved++
-			e.Bytes += 2 // push
-			if r > isa.R6 {
-				e.Bytes += 2 // with a prefix
-			}
 		}
 	}
 	if m.Unweighted {
@@ -130,7 +128,6 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 	fixed := m.byOp[isa.Exit] + float64(e.CalleeSaved)*m.CalleeSaved
 	if e.StackBytes > 0 {
 		fixed += m.StackFrame
-		e.Bytes += 7
 	}
 	e.Nanoseconds += entry * fixed
 	return e

@@ -38,3 +38,12 @@ func TestLockedOperationCostsMoreThanPlain(t *testing.T) {
 		t.Errorf("lock add %g, load-add-store %g", lock, plain)
 	}
 }
+
+// Under the latency objective a slot is worth two simple instructions, no more.
+func TestLatencyCountsSlots(t *testing.T) {
+	a := Estimate{Slots: 10, Nanoseconds: 5}
+	near, far := Estimate{Slots: 11, Nanoseconds: 4.95}, Estimate{Slots: 11, Nanoseconds: 4.9}
+	if Latency.Less(near, a) || !Latency.Less(a, near) || !Latency.Less(far, a) || Size.Less(far, a) {
+		t.Error("a slot's price")
+	}
+}

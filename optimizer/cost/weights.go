@@ -118,15 +118,18 @@ func early(g *prog.CFG, b int) bool {
 // Carry maps the weights of an input function's instructions onto f, which was
 // made of it, through the instructions' origins. An instruction without one
 // runs as often as the one before it. Code that several places came to share
-// runs as often as control gets there, and no code more often.
+// runs as often as control gets there, and no code more often. Where code was
+// duplicated, its copies share what the original ran: a copy on one side of a
+// branch gets what the other side leaves.
 func Carry(input []float64, f *prog.Func) []float64 {
 	g := prog.NewCFG(f)
 	heads := g.LoopHeads()
 	freq := make([]float64, len(g.Blocks))
+	only, own := ownCode(g)
 	for b := range g.Blocks {
 		freq[b] = -1
 		for k := g.Blocks[b].From; k < g.Blocks[b].To; k++ {
-			if o := f.Insns[k].Origin; o >= 0 && o < len(input) {
+			if o := f.Insns[k].Origin; o >= 0 && o < len(input) && (!own[b] || only[o] == b) {
 				freq[b] = max(freq[b], input[o])
 			}
 		}
@@ -151,6 +154,9 @@ func Carry(input []float64, f *prog.Func) []float64 {
 		if freq[b] < 0 {
 			freq[b] = most
 		}
+		if s := sibling(g, b); s >= 0 && !own[b] && own[s] {
+			freq[b] = max(0, min(freq[b], most-freq[s]))
+		}
 		freq[b] = max(freq[b], least)
 		if !heads[b] {
 			freq[b] = min(freq[b], most)
@@ -161,4 +167,44 @@ func Carry(input []float64, f *prog.Func) []float64 {
 		w[k] = max(0, freq[g.BlockOf[k]])
 	}
 	return w
+}
+
+// ownCode gives for each origin the block that alone has it, -1 if several do,
+// and tells the blocks that have one for themselves.
+func ownCode(g *prog.CFG) (only map[int]int, own []bool) {
+	only = map[int]int{}
+	for k := range g.Func.Insns {
+		o, b := g.Func.Insns[k].Origin, g.BlockOf[k]
+		if was, ok := only[o]; ok && was != b {
+			b = -1
+		}
+		only[o] = b
+	}
+	own = make([]bool, len(g.Blocks))
+	for o, b := range only {
+		if o >= 0 && b >= 0 {
+			own[b] = true
+		}
+	}
+	return only, own
+}
+
+// sibling is the other side of the only branch that leads to block b, if
+// nothing else leads there either; else -1.
+func sibling(g *prog.CFG, b int) int {
+	if len(g.Blocks[b].Preds) != 1 {
+		return -1
+	}
+	succs := g.Blocks[g.Blocks[b].Preds[0]].Succs
+	if len(succs) != 2 {
+		return -1
+	}
+	s := succs[0]
+	if s == b {
+		s = succs[1]
+	}
+	if s == b || len(g.Blocks[s].Preds) != 1 {
+		return -1
+	}
+	return s
 }

@@ -75,3 +75,21 @@ exit @5
 		t.Errorf("weights %v", w)
 	}
 }
+
+// Copies of one exit on both sides of a branch share what the exit ran.
+func TestCarrySharesDuplicatedCode(t *testing.T) {
+	f := parseFunc(t, `
+r1 = *(u32 *)(r1 + 12) @0
+if r1 == 0 goto b @1
+r1 += 1 @2
+r0 = 0 @4
+exit @5
+b:
+r0 = 1 @4
+exit @5
+`)
+	w := Carry([]float64{1, 1, .9, .9, 1, 1}, f)
+	if w[5] > .11 || w[5] < .09 {
+		t.Errorf("weights %v", w)
+	}
+}

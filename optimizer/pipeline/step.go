@@ -276,7 +276,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	complexity := w.opt.Objective == cost.Complexity
 	// What the verifier makes of a candidate only the verifier can say.
 	if !complexity && w.opt.Objective.Less(w.est, est) {
-		w.refused.add(&w.refused.Cost, w.cur, what, "costs more")
+		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Nanoseconds, est.Nanoseconds, w.est.Slots, est.Slots))
 		return false, none, nil
 	}
 	// A proof of a large function takes longer than its load.
