@@ -47,11 +47,9 @@ func newOptimization(ctx context.Context, name string, input []byte, s *settings
 	return optimizationUnder(ctx, name, input, s, profile.Traffic{})
 }
 
-// optimizationUnder is newOptimization with the traffic that decides which paths
-// matter.
-func optimizationUnder(ctx context.Context, name string, input []byte, s *settings, t profile.Traffic) (*optimization, error) {
-	objective, err := cost.ParseObjective(s.objective)
-	if err != nil {
+// read checks the settings and reads an object under them.
+func (s *settings) read(name string, input []byte) (*elf.Object, error) {
+	if _, err := cost.ParseObjective(s.objective); err != nil {
 		return nil, fail(exitUsage, "%v", err)
 	}
 	if s.level < 1 || s.level > 3 {
@@ -60,16 +58,27 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	if s.mcpu < 0 || s.mcpu > 4 {
 		return nil, fail(exitUsage, "--mcpu takes 1 to 4, not %d", s.mcpu)
 	}
-	model, err := s.costModel()
-	if err != nil {
-		return nil, err
-	}
 	obj, err := elf.ReadAs(input, s.progType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	obj.InPlace = s.inPlace
-	if err := s.checkPrograms(obj); err != nil {
+	return obj, s.checkPrograms(obj)
+}
+
+// optimizationUnder is newOptimization with the traffic that decides which paths
+// matter.
+func optimizationUnder(ctx context.Context, name string, input []byte, s *settings, t profile.Traffic) (*optimization, error) {
+	obj, err := s.read(name, input)
+	if err != nil {
+		return nil, err
+	}
+	objective, err := cost.ParseObjective(s.objective)
+	if err != nil {
+		return nil, err
+	}
+	model, err := s.costModel()
+	if err != nil {
 		return nil, err
 	}
 	o := &optimization{Object: obj}

@@ -117,6 +117,10 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 	if err != nil {
 		return err
 	}
+	// What is wrong with the input is said before what is missing on the host.
+	if _, err := s.read(in, input); err != nil {
+		return err
+	}
 	states, err := readMaps(s.mapFiles, in, input)
 	if err != nil {
 		return err
