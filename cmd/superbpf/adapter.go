@@ -127,6 +127,8 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		Prover:    prover{validator},
 		Gates:     judges,
 		Budget:    s.budget,
+		Explore:   exploring[s.level],
+		Seed:      uint64(s.seed),
 		Only:      map[string]bool{},
 		Weights:   func(f *prog.Func) []float64 { return weights[f] },
 	}
@@ -150,6 +152,9 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	}
 	return o, nil
 }
+
+// exploring is the number of other orders of passes that are tried, by effort.
+var exploring = [...]int{2: 60, 3: 1000}
 
 // enumerationSteps bounds the enumeration in one function: some seconds.
 const enumerationSteps = 30_000_000

@@ -97,6 +97,10 @@ type Options struct {
 	Budget time.Duration
 	// MaxRounds bounds the rounds over all transforms; zero means 12.
 	MaxRounds int
+	// Explore is how many other orders of the transforms are tried on a function of
+	// up to 100 instructions, fewer on larger ones; Seed chooses them.
+	Explore int
+	Seed    uint64
 	// Weights gives the expected executions per run of each instruction of an
 	// input function, nil when unknown.
 	Weights func(f *prog.Func) []float64

@@ -38,6 +38,14 @@ type TransformStats struct {
 	Slots                          int // slots saved
 }
 
+func (s *TransformStats) add(t *TransformStats) {
+	s.Tried += t.Tried
+	s.Kept += t.Kept
+	s.Unproved += t.Unproved
+	s.Refused += t.Refused
+	s.Slots += t.Slots
+}
+
 // Result is what became of an object.
 type Result struct {
 	Functions []FuncResult
@@ -144,13 +152,24 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 		runCtx, cancel = context.WithTimeout(ctx, d.opt.Budget)
 		defer cancel()
 	}
-	if err := w.run(runCtx); err != nil {
+	if err := w.improve(runCtx); err != nil {
 		return fr, err
 	}
 	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
 	fr.Took = time.Since(start)
 	d.tell(w, "done", true)
 	return fr, nil
+}
+
+// improve works until nothing helps any more.
+func (w *work) improve(ctx context.Context) error {
+	if err := w.run(ctx); err != nil || w.opt.Explore == 0 {
+		return err
+	}
+	if err := w.explore(ctx); err != nil {
+		return err
+	}
+	return w.run(ctx)
 }
 
 // run alternates the cheap transforms, to a fixed point, with the search.

@@ -166,9 +166,8 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 		t := named(bad.Transform)
 		fr.withdrawn[w.key(t, c)] = true
 	}
-	for k := range fr.withdrawn {
-		w.dropped[k] = true
-	}
+	w.banned = fr.withdrawn
+	maps.Copy(w.dropped, w.banned)
 	if w.steps == nil {
 		delete(d.replaced, fr.Index)
 	} else {
@@ -182,7 +181,7 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 		ctx, cancel = context.WithTimeout(ctx, opt.Budget)
 		defer cancel()
 	}
-	err := w.run(ctx)
+	err := w.improve(ctx)
 	fr.Output, fr.Steps, fr.After = w.cur, w.steps, w.est
 	if len(fr.Steps) == 0 {
 		fr.Output = fr.Input

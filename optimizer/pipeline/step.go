@@ -63,6 +63,12 @@ type work struct {
 	// rewrite since it last helped.
 	misled map[string]int
 	proof  Proof // of the last candidate
+	// banned are rewrites that measurement took back.
+	banned map[string]bool
+	// An attempt of explore may begin with a rewrite of detour's; slack is set
+	// while one that costs something is taken.
+	detour Transform
+	slack  bool
 }
 
 // weigh maps the input's weights onto f.
@@ -275,7 +281,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	est := w.price(cand)
 	complexity := w.opt.Objective == cost.Complexity
 	// What the verifier makes of a candidate only the verifier can say.
-	if !complexity && w.opt.Objective.Less(w.est, est) {
+	if !complexity && !w.affordable(est) {
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Nanoseconds, est.Nanoseconds, w.est.Slots, est.Slots))
 		return false, none, nil
 	}

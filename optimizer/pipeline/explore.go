@@ -1,0 +1,154 @@
+package pipeline
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+
+	"github.com/superbpf/superbpf/optimizer/cost"
+)
+
+// The order in which transforms run decides where they come to rest: one that
+// saves a slot now may hide what would have saved two. So a function is worked on
+// again in other orders, from its input, from forms on the way, and from the best
+// form after a rewrite that costs something. Every step is judged as in the
+// first run. This is iterated local search (Lourenço, Martin, Stützle: Iterated
+// Local Search, 2003) over proved rewrites.
+
+const (
+	// detourSlots and detourNanos are how much a rewrite may cost that begins an
+	// attempt.
+	detourSlots = 4
+	detourNanos = 1.0
+	// patience: exploring ends after that many attempts in a row, and one more for
+	// each instruction of a small function, have found nothing.
+	patience = 12
+)
+
+// explore makes up to opt.Explore attempts, fewer for large functions, and keeps
+// what is better than the best so far.
+func (w *work) explore(ctx context.Context) error {
+	if w.opt.Objective == cost.Complexity || len(w.opt.Transforms) < 2 {
+		return nil
+	}
+	// An attempt takes time by the square of a function's size, about.
+	most := min(w.opt.Explore, w.opt.Explore*100/(len(w.input.Insns)+1))
+	r := rand.New(rand.NewPCG(w.opt.Seed, uint64(w.index)))
+	idle := 0
+	for n := 0; n < most && idle < patience+len(w.input.Insns)/4 && ctx.Err() == nil; n++ {
+		w.tell(w, "orders", false)
+		a := w.attempt(r, n)
+		if a.detour != nil {
+			if ok, err := a.kick(ctx, r); err != nil {
+				return err
+			} else if !ok {
+				idle++
+				continue
+			}
+		}
+		if err := a.settle(ctx); err != nil {
+			return err
+		}
+		if w.opt.Objective.Less(a.est, w.est) {
+			w.adopt(a)
+			idle = 0
+		} else {
+			idle++
+		}
+	}
+	w.stand()
+	return nil
+}
+
+// attempt prepares another way from some form of the function.
+func (w *work) attempt(r *rand.Rand, n int) *work {
+	d := *w.driver
+	d.opt.Transforms = append([]Transform(nil), d.opt.Transforms...)
+	r.Shuffle(len(d.opt.Transforms), func(i, j int) {
+		d.opt.Transforms[i], d.opt.Transforms[j] = d.opt.Transforms[j], d.opt.Transforms[i]
+	})
+	a := &work{driver: &d, index: w.index, input: w.input, weights: w.weights, modelled: w.modelled, banned: w.banned,
+		dropped: maps.Clone(w.banned), stats: map[string]*TransformStats{}, misled: map[string]int{}}
+	if a.dropped == nil {
+		a.dropped = map[string]bool{}
+	}
+	from := len(w.steps)
+	switch n % 3 {
+	case 0:
+		from = r.IntN(len(w.steps) + 1)
+	case 1:
+		from = 0
+	case 2:
+		a.detour = d.opt.Transforms[r.IntN(len(d.opt.Transforms))]
+	}
+	a.steps = w.steps[:from:from]
+	a.cur = w.input.Clone()
+	if from > 0 {
+		a.cur = w.steps[from-1].After
+	}
+	a.est = a.price(a.cur)
+	return a
+}
+
+// kick applies one rewrite of the detour's, or all, that may cost something.
+func (a *work) kick(ctx context.Context, r *rand.Rand) (bool, error) {
+	sites := 0
+	a.detour.Run(ctx, a.cur, func(int) bool { sites++; return false })
+	if sites == 0 {
+		return false, nil
+	}
+	one := r.IntN(sites + 1) // sites: all of them
+	cand, changes := a.detour.Run(ctx, a.cur, func(s int) bool { return one == sites || s == one })
+	if cand == nil || len(changes) == 0 {
+		return false, nil
+	}
+	for _, c := range changes {
+		if a.dropped[a.key(a.detour, c)] {
+			return false, nil
+		}
+	}
+	a.slack = true
+	ok, _, err := a.try(ctx, a.detour, cand, changes)
+	a.slack = false
+	return ok, err
+}
+
+// settle runs the transforms to rest.
+func (a *work) settle(ctx context.Context) error {
+	d := *a.driver
+	d.opt.Search = nil
+	a.driver = &d
+	return a.run(ctx)
+}
+
+// affordable: a candidate's price is no reason against it.
+func (w *work) affordable(est cost.Estimate) bool {
+	if w.slack {
+		return est.Slots <= w.est.Slots+detourSlots && est.Nanoseconds <= w.est.Nanoseconds+detourNanos
+	}
+	return !w.opt.Objective.Less(w.est, est)
+}
+
+// adopt takes over the result of an attempt.
+func (w *work) adopt(a *work) {
+	w.cur, w.est, w.steps = a.cur, a.est, a.steps
+	w.dropped = a.dropped
+	for name, s := range a.stats {
+		t := w.stats[name]
+		if t == nil {
+			t = new(TransformStats)
+			w.stats[name] = t
+		}
+		t.add(s)
+	}
+	w.stand()
+}
+
+// stand makes the best form the one that the object has.
+func (w *work) stand() {
+	if len(w.steps) > 0 {
+		w.replaced[w.index] = w.cur
+	} else {
+		delete(w.replaced, w.index)
+	}
+}
