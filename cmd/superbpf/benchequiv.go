@@ -29,9 +29,10 @@ var proofWays = []struct {
 }{
 	{"all on", equiv.Options{}},
 	{"no verdict cache", equiv.Options{NoCache: true}},
-	{"and no shared solver", equiv.Options{NoCache: true, NoReuse: true}},
-	{"and no windows, no cuts but loops", equiv.Options{NoCache: true, NoReuse: true, NoCuts: true}},
-	{"and no normal forms", equiv.Options{NoCache: true, NoReuse: true, NoCuts: true, Raw: true}},
+	{"and no deciding without the solver", equiv.Options{NoCache: true, NoQuick: true}},
+	{"and no shared solver", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true}},
+	{"and no windows, no cuts but loops", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true, NoCuts: true}},
+	{"and no normal forms", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true, NoCuts: true, Raw: true}},
 }
 
 // The programs of Table 4 of the paper.

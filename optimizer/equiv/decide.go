@@ -8,8 +8,15 @@ import (
 // maxHyps bounds the hypotheses that a query is given: the latest matter most.
 const maxHyps = 60
 
-// unsat asks the solver whether the terms cannot all be true.
+// unsat decides whether the terms cannot all be true: by rewriting and by
+// trying, then by the solver.
 func (s *sim) unsat(terms []smt.Term) bool {
+	if !s.v.opt.NoQuick {
+		if r := s.c.Quick(terms...); r != smt.Unknown {
+			s.stats.Quick++
+			return r == smt.Unsat
+		}
+	}
 	if s.v.solver == nil {
 		return false
 	}

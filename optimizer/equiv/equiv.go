@@ -31,6 +31,8 @@ type Stats struct {
 	Cuts, Regions, Paths int
 	// Obligations settled by identical terms, and by a solver.
 	Identical, Solved int
+	// Questions settled by rewriting and by trying, without a solver.
+	Quick int
 	// Solver calls and how they ended.
 	SolverCalls, SolverUnknown int
 }
@@ -62,8 +64,9 @@ type Options struct {
 	Callee func(name string) *prog.Func
 	// What makes proofs fast, off one by one, for measuring: answers that are
 	// remembered; one solver and its terms for many proofs; windows, and cuts at
-	// joins (with none but loops cut, whole paths are run). See Raw, too.
-	NoCache, NoReuse, NoCuts bool
+	// joins (with none but loops cut, whole paths are run); what is decided by
+	// rewriting and by trying. See Raw, too.
+	NoCache, NoReuse, NoCuts, NoQuick bool
 }
 
 // Validator proves replacements. It is not safe for concurrent use.

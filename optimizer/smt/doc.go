@@ -15,6 +15,9 @@
 // against Z3. Options.Raw switches normalization off, so that a verdict can be
 // had without trusting it.
 //
+// Ctx.Quick decides many questions by putting what one condition says of a term
+// into the others, and by trying assignments, before a solver is asked.
+//
 // Solvers answer Unknown, Unsat or Sat; Unknown is the zero value. The
 // backends are go-z3 (build tag z3cgo, see run.sh), and `z3 -in` and cvc5 over
 // a pipe. To add one, implement Solver and name it in Open.

@@ -28,72 +28,81 @@ func (c *Ctx) eval(t Term, as Assignment, memo map[Term]uint64) uint64 {
 	if v, ok := memo[t]; ok {
 		return v
 	}
-	x := func(i int) uint64 { return c.eval(n.Args[i], as, memo) }
+	var few [4]uint64
+	x := few[:0]
+	for _, a := range n.Args {
+		x = append(x, c.eval(a, as, memo))
+	}
+	v := c.apply(n, x)
+	memo[t] = v
+	return v
+}
+
+// apply computes n on the values of its arguments.
+func (c *Ctx) apply(n *Node, x []uint64) uint64 {
 	aw := c.Width(n.Args[0])
 	var v uint64
 	switch n.Op {
 	case OpSum:
 		v = n.K
 		for i := range n.Args {
-			v += n.Coef[i] * x(i)
+			v += n.Coef[i] * x[i]
 		}
 	case OpMul:
-		v = x(0) * x(1)
+		v = x[0] * x[1]
 	case OpUDiv:
-		if d := x(1); d == 0 {
+		if d := x[1]; d == 0 {
 			v = mask(n.Width)
 		} else {
-			v = x(0) / d
+			v = x[0] / d
 		}
 	case OpURem:
-		if d := x(1); d == 0 {
-			v = x(0)
+		if d := x[1]; d == 0 {
+			v = x[0]
 		} else {
-			v = x(0) % d
+			v = x[0] % d
 		}
 	case OpSDiv:
-		v = sdiv(x(0), x(1), n.Width)
+		v = sdiv(x[0], x[1], n.Width)
 	case OpSRem:
-		v = srem(x(0), x(1), n.Width)
+		v = srem(x[0], x[1], n.Width)
 	case OpAnd, OpOr, OpXor:
-		v = x(0)
+		v = x[0]
 		for i := 1; i < len(n.Args); i++ {
-			v = fold(n.Op, v, x(i))
+			v = fold(n.Op, v, x[i])
 		}
 	case OpNot:
-		v = ^x(0)
+		v = ^x[0]
 	case OpShl:
-		if k := x(1); k < uint64(n.Width) {
-			v = x(0) << k
+		if k := x[1]; k < uint64(n.Width) {
+			v = x[0] << k
 		}
 	case OpLShr:
-		if k := x(1); k < uint64(n.Width) {
-			v = x(0) >> k
+		if k := x[1]; k < uint64(n.Width) {
+			v = x[0] >> k
 		}
 	case OpAShr:
-		v = uint64(signed(x(0), n.Width) >> min(x(1), 63))
+		v = uint64(signed(x[0], n.Width) >> min(x[1], 63))
 	case OpConcat:
-		v = x(0)<<c.Width(n.Args[1]) | x(1)
+		v = x[0]<<c.Width(n.Args[1]) | x[1]
 	case OpExtract:
-		v = x(0) >> n.K
+		v = x[0] >> n.K
 	case OpSExt:
-		v = uint64(signed(x(0), aw))
+		v = uint64(signed(x[0], aw))
 	case OpEq:
-		v = truth(x(0) == x(1))
+		v = truth(x[0] == x[1])
 	case OpUlt:
-		v = truth(x(0) < x(1))
+		v = truth(x[0] < x[1])
 	case OpSlt:
-		v = truth(signed(x(0), aw) < signed(x(1), aw))
+		v = truth(signed(x[0], aw) < signed(x[1], aw))
 	case OpIte:
-		if x(0) == 1 {
-			v = x(1)
+		if x[0] == 1 {
+			v = x[1]
 		} else {
-			v = x(2)
+			v = x[2]
 		}
 	}
-	v &= mask(n.Width)
-	memo[t] = v
-	return v
+	return v & mask(n.Width)
 }
 
 func truth(b bool) uint64 {
