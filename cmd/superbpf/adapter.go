@@ -154,7 +154,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 }
 
 // exploring is the number of other orders of passes that are tried, by effort.
-var exploring = [...]int{2: 60, 3: 1000}
+var exploring = [...]int{2: 30, 3: 1000}
 
 // enumerationSteps bounds the enumeration in one function: some seconds.
 const enumerationSteps = 30_000_000

@@ -29,7 +29,7 @@ type FuncResult struct {
 	// Measured is what measurement said, empty if it was not asked.
 	Measured string
 	// withdrawn are the keys of rewrites that measurement took back.
-	withdrawn map[string]bool
+	withdrawn dropped
 }
 
 // TransformStats counts what a transform achieved.
@@ -81,7 +81,7 @@ func newDriver(obj Object, opt Options) *driver {
 
 // start makes the work on a function.
 func (d *driver) start(i int, f *prog.Func) *work {
-	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: map[string]bool{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
+	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: dropped{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
 	if d.opt.Weights != nil {
 		w.weights = d.opt.Weights(f)
 	}

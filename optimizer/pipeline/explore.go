@@ -70,7 +70,7 @@ func (w *work) attempt(r *rand.Rand, n int) *work {
 	a := &work{driver: &d, index: w.index, input: w.input, weights: w.weights, modelled: w.modelled, banned: w.banned,
 		dropped: maps.Clone(w.banned), stats: map[string]*TransformStats{}, misled: map[string]int{}}
 	if a.dropped == nil {
-		a.dropped = map[string]bool{}
+		a.dropped = dropped{}
 	}
 	from := len(w.steps)
 	switch n % 3 {
@@ -103,7 +103,7 @@ func (a *work) kick(ctx context.Context, r *rand.Rand) (bool, error) {
 		return false, nil
 	}
 	for _, c := range changes {
-		if a.dropped[a.key(a.detour, c)] {
+		if a.dropped.out(a.key(a.detour, c), len(a.steps)) {
 			return false, nil
 		}
 	}

@@ -159,12 +159,12 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 	}
 	w.est = w.price(w.cur)
 	if fr.withdrawn == nil {
-		fr.withdrawn = map[string]bool{}
+		fr.withdrawn = dropped{}
 	}
 	for _, c := range bad.Changes {
 		// Named in the function that the step started from.
 		t := named(bad.Transform)
-		fr.withdrawn[w.key(t, c)] = true
+		fr.withdrawn[w.key(t, c)] = refusedForever
 	}
 	w.banned = fr.withdrawn
 	maps.Copy(w.dropped, w.banned)

@@ -54,7 +54,7 @@ type work struct {
 	weights []float64 // of the input's instructions
 	steps   []Step
 	refused Refusals
-	dropped map[string]bool // rewrites that were refused, by key
+	dropped dropped
 	stats   map[string]*TransformStats
 	// modelled: the model of the kernel's checker takes the input, as the kernel
 	// does, so it may refuse candidates without asking the kernel.
@@ -63,12 +63,26 @@ type work struct {
 	// rewrite since it last helped.
 	misled map[string]int
 	proof  Proof // of the last candidate
+	costly bool  // the last candidate cost too much
 	// banned are rewrites that measurement took back.
-	banned map[string]bool
+	banned dropped
 	// An attempt of explore may begin with a rewrite of detour's; slack is set
 	// while one that costs something is taken.
 	detour Transform
 	slack  bool
+}
+
+// dropped are the rewrites that were refused, by key. One that only cost too
+// much is tried again when the function has changed: what it frees may go now.
+type dropped map[string]int
+
+// refusedFor tells until when a rewrite is left out: forever, or while the
+// function has had that many steps.
+const refusedForever = -1
+
+func (d dropped) out(key string, steps int) bool {
+	n, ok := d[key]
+	return ok && (n == refusedForever || n == steps)
 }
 
 // weigh maps the input's weights onto f.
@@ -152,7 +166,7 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 		}
 		old := false
 		for i, c := range changes {
-			if w.dropped[w.key(t, c)] {
+			if w.dropped.out(w.key(t, c), len(w.steps)) {
 				skip[sites[i]] = true
 				old = true
 			}
@@ -174,7 +188,7 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 			for _, g := range guilty {
 				if w.proof.Alone {
 					skip[sites[g]] = true
-					w.dropped[w.key(t, changes[g])] = true
+					w.dropped[w.key(t, changes[g])] = refusedForever
 				} else {
 					suspects[sites[g]] = true
 				}
@@ -190,7 +204,10 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 			limit = (len(sites) + 1) / 2
 			continue
 		}
-		w.dropped[w.key(t, changes[0])] = true
+		w.dropped[w.key(t, changes[0])] = refusedForever
+		if w.costly {
+			w.dropped[w.key(t, changes[0])] = len(w.steps)
+		}
 		skip[sites[0]] = true
 		clear(suspects)
 		limit = -1
@@ -266,7 +283,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		w.stats[t.Name()] = st
 	}
 	st.Tried++
-	w.proof = Proof{}
+	w.proof, w.costly = Proof{}, false
 	cand.Compact()
 	what := t.Name()
 	if len(changes) == 1 {
@@ -281,7 +298,8 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	est := w.price(cand)
 	complexity := w.opt.Objective == cost.Complexity
 	// What the verifier makes of a candidate only the verifier can say.
-	if !complexity && !w.affordable(est) {
+	w.costly = !complexity && !w.affordable(est)
+	if w.costly {
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Nanoseconds, est.Nanoseconds, w.est.Slots, est.Slots))
 		return false, none, nil
 	}

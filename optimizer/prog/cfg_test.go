@@ -80,3 +80,15 @@ func TestSpliceMovesTargets(t *testing.T) {
 		t.Error("a jump into the replaced range was accepted")
 	}
 }
+
+// TestSplicePutsIn: what is put before an instruction is what jumps to it reach.
+func TestSplicePutsIn(t *testing.T) {
+	f := diamond()
+	at := f.Insns[0].Target
+	if err := f.Splice(at, at, []Insn{mov(isa.R3, 8)}); err != nil {
+		t.Fatal(err)
+	}
+	if f.Insns[0].Target != at || f.Insns[at].Imm != 8 {
+		t.Errorf("%+v", f.Insns)
+	}
+}

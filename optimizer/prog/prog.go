@@ -249,11 +249,17 @@ func (f *Func) Compact() {
 // of the replaced range are refused.
 func (f *Func) Splice(from, to int, repl []Insn) error {
 	delta := len(repl) - (to - from)
-	move := func(t int) int {
+	shift := func(t int) int {
 		if t >= to {
 			return t + delta
 		}
 		return t
+	}
+	move := func(t int) int {
+		if t == from {
+			return t
+		}
+		return shift(t)
 	}
 	out := make([]Insn, 0, len(f.Insns)+delta)
 	for k := range f.Insns {
@@ -272,7 +278,7 @@ func (f *Func) Splice(from, to int, repl []Insn) error {
 		if in.Target <= -2 {
 			in.Target = from + (-2 - in.Target)
 		} else {
-			in.Target = move(in.Target)
+			in.Target = shift(in.Target)
 		}
 		out = append(out, in)
 	}
