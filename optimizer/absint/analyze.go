@@ -9,6 +9,8 @@ import (
 type Options struct {
 	// NoMapFacts: do not conclude from a map's size that lookups succeed.
 	NoMapFacts bool
+	// Callee gives the functions that calls go to; nil when unknown.
+	Callee func(name string) *prog.Func
 }
 
 // Assumption is a fact about a map's definition that the analysis used.
@@ -39,11 +41,26 @@ type analysis struct {
 	opt  Options
 	in   []*State // by block
 	used map[int]*prog.Map
+	// hidden: a pointer of unknown origin may be the context.
+	hidden bool
+	// result is what a call of a subprogram gives, and whether it returns; nil:
+	// anything.
+	result func(in *prog.Insn) (Value, bool)
+}
+
+func newAnalysis(f *prog.Func, opt Options) *analysis {
+	a := &analysis{f: f, g: prog.NewCFG(f), opt: opt, used: map[int]*prog.Map{}}
+	a.hidden = f.SeesContext(prog.NewLiveness(a.g).Before[0], opt.Callee)
+	return a
 }
 
 // Analyze computes the facts of f, which must satisfy prog.Check.
 func Analyze(f *prog.Func, opt Options) *Result {
-	a := &analysis{f: f, g: prog.NewCFG(f), opt: opt, used: map[int]*prog.Map{}}
+	return newAnalysis(f, opt).run()
+}
+
+func (a *analysis) run() *Result {
+	f := a.f
 	a.in = make([]*State, len(a.g.Blocks))
 	for b := range a.in {
 		a.in[b] = &State{}

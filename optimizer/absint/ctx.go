@@ -68,3 +68,16 @@ func loadCtx(t prog.Type, off int64, known bool, size int, signed bool) Value {
 	}
 	return unknown
 }
+
+// mayBePointer: the kernel turns a load of 4 bytes at off of the context into
+// one of a pointer. It refuses contexts that were moved before.
+func mayBePointer(t prog.Type, off int) bool {
+	if plainContext(t) {
+		return false
+	}
+	if layouts[t] == nil {
+		return true
+	}
+	f, ok := FieldAt(t, off)
+	return ok && f.Kind != Scalar
+}

@@ -95,12 +95,11 @@ func newState(f *prog.Func) *State {
 	}
 	zero := Const(0, 64)
 	s.Regs[isa.R10] = Value{Kind: Stack, Num: zero}
-	if f.Entry {
-		s.Regs[isa.R1] = Value{Kind: Ctx, Num: zero}
-		return s
-	}
-	for r := isa.R1; r < isa.R1+isa.Reg(min(f.NumArgs, 5)); r++ {
-		s.Regs[r] = unknown
+	for r := isa.R1; r <= isa.R5; r++ {
+		a := f.Given(r)
+		if a.Kind != prog.ArgAny || int(r) <= f.NumArgs {
+			s.Regs[r] = given(a, r)
+		}
 	}
 	return s
 }

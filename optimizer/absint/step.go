@@ -37,7 +37,13 @@ func (a *analysis) step(s *State, k int) {
 	case isa.KindCallHelper:
 		a.helper(s, in, k)
 	case isa.KindCallFunc, isa.KindCallKfunc, isa.KindCallReg:
-		s.opaque(unknown)
+		r0 := unknown
+		if a.result != nil && row.Kind == isa.KindCallFunc {
+			if r0, s.Reachable = a.result(in); !s.Reachable {
+				return
+			}
+		}
+		s.opaque(r0)
 	case isa.KindLoadPacket:
 		s.clobber(scalar(zext(Full(row.Width), 64)))
 	}
@@ -138,6 +144,9 @@ func (a *analysis) load(s *State, in *prog.Insn, base Value) Value {
 		v = s.StackValue(int(at), size)
 	case Unknown, Uninit:
 		v = unknown
+		if a.hidden && size == 4 && !row.Signed && mayBePointer(a.f.Type, int(in.Off)) {
+			return v
+		}
 	}
 	if v.Kind != Scalar {
 		if size == 8 {

@@ -9,9 +9,17 @@ import (
 // states are joined, so a branch keeps what earlier branches told.
 type Walker struct{ a *analysis }
 
-// NewWalker prepares f, which must satisfy prog.Check.
+// NewWalker prepares f, which must satisfy prog.Check. Of what all callers of a
+// subprogram hand over it takes the context alone: the kernel knows more of the
+// rest at each call.
 func NewWalker(f *prog.Func, opt Options) *Walker {
-	return &Walker{&analysis{f: f, opt: opt, used: map[int]*prog.Map{}}}
+	g := *f
+	for i := range g.Args {
+		if g.Args[i].Kind != prog.ArgContext {
+			g.Args[i] = prog.Arg{}
+		}
+	}
+	return &Walker{newAnalysis(&g, opt)}
 }
 
 // Start is the state at the function's entry.

@@ -126,7 +126,9 @@ func ReadAs(raw []byte, typ string) (o *Object, err error) {
 			fn.Insns = nil
 		}
 	}
+	o.refuseCalledPrograms()
 	o.findUsers()
+	o.findArgs(spec)
 	return o, nil
 }
 

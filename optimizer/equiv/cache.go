@@ -56,6 +56,9 @@ func keyOf(p, q *prog.Func) verdictKey {
 	names := map[*prog.Ref]int{}
 	for _, f := range []*prog.Func{p, q} {
 		fmt.Fprintf(h, "%s|%d|%d|%v|%v|%d|%d;", f.Name, f.Type, f.Attach, f.Entry, f.Global, f.NumArgs, len(f.Insns))
+		for _, a := range f.Args {
+			fmt.Fprintf(h, "%v;", a)
+		}
 		for k := range f.Insns {
 			in := &f.Insns[k]
 			// Origins pair the joins: another pairing may find another proof.

@@ -68,8 +68,7 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 		s.q = newSide(q)
 	}
 	s.queue.s = s
-	s.e = symex.NewEngine(v.c, p.Type, p.Entry)
-	s.e.Callee = v.opt.Callee
+	s.e = symex.NewEngine(v.c, p, v.opt.Callee)
 	s.slots = stackSlots(p, q)
 	pj, qj := s.p.joins(), s.q.joins()
 	if how == everyJoin {

@@ -2,7 +2,6 @@ package equiv
 
 import (
 	"container/heap"
-	"fmt"
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
@@ -49,8 +48,8 @@ func (a *agenda) Pop() any {
 // that it was found.
 func (s *sim) run() error {
 	start := s.newCut(0, 0)
-	init := s.start()
-	s.join(start, init, init.Clone(), nil)
+	init := s.e.Start()
+	s.join(start, init, init.Clone(), init.Path)
 	s.enqueue(start)
 	for s.queue.Len() > 0 {
 		k := heap.Pop(&s.queue).(*cut)
@@ -67,21 +66,6 @@ func (s *sim) run() error {
 		}
 	}
 	return nil
-}
-
-func (s *sim) start() *symex.State {
-	if s.p.f.Entry {
-		return s.e.Start(1)
-	}
-	st := s.e.Start(s.p.f.NumArgs)
-	for r := isa.R1; r <= isa.R5; r++ {
-		// The compiler may have changed a static function's arguments: what p
-		// reads it was given.
-		if s.p.live.Before[0].Has(r) && st.Regs[r] == 0 {
-			st.Regs[r] = s.c.Var(fmt.Sprintf("arg%d", r), 64)
-		}
-	}
-	return st
 }
 
 func (s *sim) enqueue(k *cut) {

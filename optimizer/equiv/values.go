@@ -29,7 +29,7 @@ type Values struct {
 // the values of another function or for a proof, and is the same for the same
 // code.
 func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
-	if l := v.last; l != nil && prog.SameCode(l.f, f) && l.f.NumArgs == f.NumArgs && l.f.Type == f.Type && l.f.Entry == f.Entry && v.c.Len() <= l.room {
+	if l := v.last; l != nil && prog.SameCode(l.f, f) && l.f.NumArgs == f.NumArgs && l.f.Args == f.Args && l.f.Type == f.Type && l.f.Entry == f.Entry && v.c.Len() <= l.room {
 		return l.values, nil
 	}
 	if v.c.Len() > maxTerms {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
@@ -21,6 +22,9 @@ type Verified struct {
 	Links  int
 	// Renamed is the name of its counterpart, where that is another.
 	Renamed string
+	// given: the proof relies on what the first object's callers hand over and
+	// the second's are not seen to.
+	given bool
 }
 
 // VerifyPair proves again, from scratch, that each function of b may replace its
@@ -49,14 +53,39 @@ func VerifyPair(ctx context.Context, a, b []*prog.Func, cert *Certificate, p Pro
 			v.Same = true
 			v.Proof = Proof{Equal: true, Verdict: "Equal", Reason: "identical code"}
 		default:
-			v.prove(ctx, f, prog.AdoptRefs(f, g), cert, p)
+			g := prog.AdoptRefs(f, g)
+			h, weaker := seenInBoth(f, g)
+			v.prove(ctx, h, g, cert, p)
+			if weaker && !v.Proof.Equal {
+				v.prove(ctx, f, g, cert, p)
+				v.given = v.Proof.Equal
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
 		out = append(out, v)
 	}
+	// What callers hand over in the first object they do in the second, if they
+	// may replace each other.
+	same := !slices.ContainsFunc(out, func(v Verified) bool { return !v.Proof.Equal })
+	for k := range out {
+		if v := &out[k]; v.given && !same {
+			v.Proof.Equal, v.Proof.Verdict = false, "Unknown"
+			v.Proof.Reason = "it is equal for the arguments that the first object's calls give it, but not all that call it is proved equal"
+		}
+	}
 	return out, extra, nil
+}
+
+// seenInBoth is f knowing of its arguments what the calls in both objects show.
+func seenInBoth(f, g *prog.Func) (h *prog.Func, weaker bool) {
+	h = f.Clone()
+	for i, a := range f.Args {
+		h.Args[i] = a.Join(g.Args[i])
+		weaker = weaker || h.Args[i] != a
+	}
+	return h, weaker && !f.Entry
 }
 
 func (v *Verified) prove(ctx context.Context, f, g *prog.Func, cert *Certificate, p Prover) {

@@ -17,20 +17,36 @@ func FormatFunc(f *Func) string {
 	} else {
 		fmt.Fprintf(&b, "; program type %d\n", f.Type)
 	}
-	if !f.Entry {
-		fmt.Fprintf(&b, "subprogram %d\n", f.NumArgs)
-	}
 	maps := map[string]bool{}
+	declare := func(m *Map) {
+		if m == nil || maps[m.Name] {
+			return
+		}
+		maps[m.Name] = true
+		if n := nameOf(mapTypeNames, m.Type); n != "" {
+			fmt.Fprintf(&b, "map %s %s %d %d %d\n", m.Name, n, m.KeySize, m.ValueSize, m.MaxEntries)
+		} else {
+			fmt.Fprintf(&b, "; map %s of type %d\n", m.Name, m.Type)
+		}
+	}
+	if !f.Entry {
+		last := 0
+		for i, a := range f.Args {
+			if declare(a.Map); a != (Arg{}) {
+				last = i + 1
+			}
+		}
+		fmt.Fprintf(&b, "subprogram %d", f.NumArgs)
+		for _, a := range f.Args[:last] {
+			fmt.Fprintf(&b, " %v", a)
+		}
+		b.WriteByte('\n')
+	}
 	labels := map[int]string{}
 	for k := range f.Insns {
 		in := &f.Insns[k]
-		if r := in.Ref; r != nil && r.Map != nil && !maps[r.Map.Name] {
-			maps[r.Map.Name] = true
-			if n := nameOf(mapTypeNames, r.Map.Type); n != "" {
-				fmt.Fprintf(&b, "map %s %s %d %d %d\n", r.Map.Name, n, r.Map.KeySize, r.Map.ValueSize, r.Map.MaxEntries)
-			} else {
-				fmt.Fprintf(&b, "; map %s of type %d\n", r.Map.Name, r.Map.Type)
-			}
+		if r := in.Ref; r != nil {
+			declare(r.Map)
 		}
 		if in.Target >= 0 {
 			labels[in.Target] = fmt.Sprintf("L%d", in.Target)

@@ -164,7 +164,11 @@ type Func struct {
 	// NumArgs is how many argument registers hold values at entry: 1 for an
 	// entry function, what BTF says for a subprogram, 5 when unknown.
 	NumArgs int
-	Insns   []Insn
+	// Args is what every caller of a subprogram hands over in R1 to R5, and
+	// Result what a call of it returns, as far as its object or its type show.
+	Args   [5]Arg
+	Result Arg
+	Insns  []Insn
 	// Unsupported says why the function cannot be edited (an unknown opcode,
 	// for instance); empty when it can.
 	Unsupported string

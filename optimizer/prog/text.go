@@ -14,7 +14,9 @@ import (
 //
 //	type xdp
 //	map NAME TYPE KEYSIZE VALUESIZE MAXENTRIES
+//	subprogram ARGUMENTS [WHAT...]
 //
+// A subprogram's header may say what is known of R1, R2, ... as Arg.String does.
 // A reference to a map is `r1 = map NAME ll`, to its first value plus an offset
 // `r1 = value NAME+8 ll`, to a subprogram `call func NAME` and `r1 = func NAME ll`;
 // a helper may be called by name, `call map_lookup_elem`. Each instruction's Origin is its index, unless it is
@@ -46,13 +48,18 @@ func ParseFunc(name, text string) (*Func, error) {
 			}
 			f.Type = t
 			continue
-		case w[0] == "subprogram" && len(w) == 2:
+		case w[0] == "subprogram" && len(w) >= 2 && len(w) <= 7:
 			f.Entry = false
 			v, err := strconv.ParseUint(w[1], 10, 3)
 			if err != nil || v > 5 {
 				return nil, bad("0 to 5 arguments")
 			}
-			f.NumArgs = int(v)
+			f.NumArgs, f.Args = int(v), [5]Arg{}
+			for i, a := range w[2:] {
+				if f.Args[i], err = parseArg(a, maps); err != nil {
+					return nil, bad(err)
+				}
+			}
 			continue
 		case w[0] == "map" && len(w) == 6:
 			m := &Map{Name: w[1], Type: mapTypeNames[w[2]]}

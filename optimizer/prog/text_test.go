@@ -35,6 +35,11 @@ func sameText(t *testing.T, f *Func) {
 	if !SameCodeRefs(f, g) || f.Type != g.Type || f.Entry != g.Entry {
 		t.Fatalf("text form changed the function:\n%s\nthen\n%s", text, FormatFunc(g))
 	}
+	for i, a := range f.Args {
+		if b := g.Args[i]; a.String() != b.String() {
+			t.Fatalf("argument %d is %v, then %v", i+1, a, b)
+		}
+	}
 	for k := range f.Insns {
 		if f.Insns[k].Origin != g.Insns[k].Origin {
 			t.Fatalf("instruction %d: origin %d, then %d", k, f.Insns[k].Origin, g.Insns[k].Origin)
@@ -48,12 +53,18 @@ func TestTextRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameText(t, f)
+	f, err = ParseFunc("subprogram", "map m hash 4 8 1\nsubprogram 2 context value:m 0..7 any scalar\nr0 = 0\nexit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameText(t, f)
 }
 
 // FuzzText: what ParseFunc accepts, FormatFunc writes so that it reads the same.
 func FuzzText(f *testing.F) {
 	f.Add(sampleText)
 	f.Add("subprogram 2\nl:\nif w1 s< -1 goto l\nr0 = *(s8 *)(r2 - 3)\nexit")
+	f.Add("map m hash 4 8 1\nsubprogram 2 context value:m 0..7 any scalar\nexit")
 	f.Fuzz(func(t *testing.T, text string) {
 		fn, err := ParseFunc("fuzz", text)
 		if err != nil {

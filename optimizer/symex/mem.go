@@ -216,8 +216,7 @@ func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, whole b
 	case r.Kind == Context && n >= 4:
 		// Which field this is, and so how wide it becomes, is not known.
 		return e.C.UF(fmt.Sprintf("context-field%d", n), 64, e.Freeze(s, "ctx"), addr), true, nil
-	case r.Kind == Scalar && !e.Entry:
-		// A subprogram's argument may be the context.
+	case r.Kind == Scalar && e.hidden:
 		if _, ok := e.contextPointer(off, n); ok {
 			return e.C.UF(fmt.Sprintf("maybe-pointer%d", n), 64, e.Memory(s), addr), true, nil
 		}

@@ -146,8 +146,10 @@ func (s *State) setMem(class string, ch Chain) {
 type Engine struct {
 	C    *smt.Ctx
 	Type prog.Type
-	// Entry says that R1 of the function is the context.
+	// Entry: the function is a program's, not a subprogram.
 	Entry bool
+	// hidden: a pointer of unknown origin may be the context.
+	hidden bool
 
 	regions map[smt.Term]Region
 	refs    map[any]int // by reference, CO-RE records by what they say
@@ -159,7 +161,11 @@ type Engine struct {
 	// OnToken is told of each call token made.
 	OnToken func(tok smt.Term)
 
-	fp, ctx smt.Term
+	f       *prog.Func
+	live    isa.RegSet  // arguments that f reads
+	args    [5]smt.Term // R1 to R5 at entry
+	given   []smt.Term  // what holds of them
+	fp, ctx smt.Term    // ctx is 0 if no argument is known to be the context
 	callees map[*prog.Func]isa.RegSet
 	shapes  shapes
 	side    int
@@ -167,16 +173,44 @@ type Engine struct {
 	maps    map[string]bool // named by the functions
 }
 
-// NewEngine makes an engine over c.
-func NewEngine(c *smt.Ctx, t prog.Type, entry bool) *Engine {
-	e := &Engine{C: c, Type: t, Entry: entry, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
+// NewEngine makes an engine over c for versions of f. callee gives the functions
+// that calls go to; nil when unknown.
+func NewEngine(c *smt.Ctx, f *prog.Func, callee func(name string) *prog.Func) *Engine {
+	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
-	e.ctx = c.Var("arg1", 64)
-	if entry {
-		e.regions[e.ctx] = Region{Kind: Context}
+	e.live = prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
+	e.hidden = f.SeesContext(e.live, callee)
+	for r := isa.R1; r <= isa.R5; r++ {
+		e.args[r-isa.R1] = e.argument(r, f.Given(r))
 	}
 	return e
+}
+
+// argument makes the term of an argument register.
+func (e *Engine) argument(r isa.Reg, a prog.Arg) smt.Term {
+	if k, ok := a.Const(); ok {
+		return e.C.Const(k, 64)
+	}
+	t := e.C.Var(fmt.Sprintf("arg%d", r), 64)
+	switch a.Kind {
+	case prog.ArgContext:
+		if e.ctx != 0 {
+			return e.ctx
+		}
+		e.ctx = t
+		e.regions[t] = Region{Kind: Context}
+	case prog.ArgPacket, prog.ArgPacketEnd:
+		e.regions[t] = Region{Kind: Packet}
+	case prog.ArgMapValue:
+		e.regions[t] = Region{Kind: MapValue, Map: a.Map}
+		e.maps[a.Map.Name] = true
+	case prog.ArgScalar:
+		if a != prog.ScalarArg {
+			e.given = append(e.given, e.C.Ule(e.C.Const(a.Min, 64), t), e.C.Ule(t, e.C.Const(a.Max, 64)))
+		}
+	}
+	return t
 }
 
 // Assumptions lists the facts outside the program that executions relied on.
@@ -198,13 +232,22 @@ func NewState() *State {
 	return &State{Stack: new([isa.StackSize]smt.Term), Mem: map[string]Chain{}}
 }
 
-// Start is the state at a function's entry with n arguments.
-func (e *Engine) Start(n int) *State {
+// Start is the state at the function's entry.
+func (e *Engine) Start() *State {
 	c := e.C
 	s := NewState()
 	s.Epoch, s.Effect, s.MapSet = c.UF("epoch", 0), c.UF("effect", 0), c.UF("mapset", 0)
-	for r := isa.R1; r <= isa.R5 && int(r) <= n; r++ {
-		s.Regs[r] = c.Var(fmt.Sprintf("arg%d", r), 64)
+	for r := isa.R1; r <= isa.R5; r++ {
+		// The compiler may have changed a static function's arguments: what it
+		// reads it was given.
+		if int(r) <= e.f.NumArgs || !e.Entry && e.live.Has(r) {
+			s.Regs[r] = e.args[r-isa.R1]
+		}
+	}
+	for _, t := range e.given {
+		if v, ok := c.IsConst(t); !ok || v == 0 {
+			s.Path = append(s.Path, t)
+		}
 	}
 	s.Regs[isa.FP] = e.fp
 	// Uninitialised bytes: unknown, and the same unknown for both programs.

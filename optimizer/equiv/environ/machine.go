@@ -64,8 +64,8 @@ func Run(f *prog.Func, w *World, steps int) (*Trace, error) {
 		m.regs[r] = w.hash(3, uint64(r)) // what a register holds before it is set
 	}
 	m.regs[isa.FP] = frameTop
-	if f.Entry {
-		m.regs[isa.R1] = contextAt
+	for r := isa.R1; r <= isa.R5; r++ {
+		m.regs[r] = w.argument(r)
 	}
 	for at := 0; ; {
 		if steps--; steps < 0 {
@@ -162,7 +162,7 @@ func (m *Machine) step(in *prog.Insn) (jump, end bool, err error) {
 		m.regs[i.Dst] = m.wide(in, i.Imm)
 	case isa.KindLoad:
 		a := m.regs[i.Src] + off
-		if start, ok := contextPointer(m.f.Type, a-contextAt, int(row.Width/8)); ok && m.f.Entry {
+		if start, ok := contextPointer(m.f.Type, a-contextAt, int(row.Width/8)); ok {
 			m.regs[i.Dst] = m.start()
 			if !start {
 				m.regs[i.Dst] += m.w.size

@@ -13,6 +13,7 @@ type World struct {
 	seed uint64
 	pool []uint64 // values worth meeting
 	size uint64   // packet length in bytes
+	args [5]prog.Arg
 }
 
 // Where things lie. The kinds of memory are far apart.
@@ -39,7 +40,30 @@ func NewWorld(seed uint64, f *prog.Func) *World {
 	}
 	sizes := []uint64{0, 13, 14, 34, 42, 54, 60, 64, 100, 200, 1500}
 	w.size = sizes[w.hash(1)%uint64(len(sizes))]
+	for i := range w.args {
+		w.args[i] = f.Given(isa.R1 + isa.Reg(i))
+	}
 	return w
+}
+
+// argument is what an argument register holds at entry.
+func (w *World) argument(r isa.Reg) uint64 {
+	h := w.hash(3, uint64(r))
+	switch a := w.args[r-isa.R1]; a.Kind {
+	case prog.ArgContext:
+		return contextAt
+	case prog.ArgPacket:
+		return packetAt + h%(w.size+1)
+	case prog.ArgPacketEnd:
+		return packetAt + w.size
+	case prog.ArgScalar:
+		v := w.value(h)
+		if n := a.Max - a.Min + 1; n != 0 && (v < a.Min || v > a.Max) {
+			v = a.Min + v%n
+		}
+		return v
+	}
+	return h
 }
 
 func mix(a, b uint64) uint64 {
