@@ -14,6 +14,8 @@
 // are written here, by kind and operation. Loops end by widening at loop
 // heads; two descending passes then recover bounds that widening lost.
 //
+// Calls.Summarize finds what static subprograms are given by all their callers.
+//
 // To add a context field, edit ctx_table.go; to make an operation more
 // precise, edit num_ops.go: the exhaustive small-width test covers it.
 //
