@@ -326,7 +326,16 @@ func ProgID(fd int) (uint32, error) {
 // which the kernel keeps 15 bytes).
 func ProgramsNamed(name string) (int, error) {
 	name = name[:min(len(name), 15)]
-	count := 0
+	return countPrograms(func(i *progInfo) bool { return cString(i.name[:]) == name })
+}
+
+// ProgramsOfType counts the loaded programs of this host of a type (enum
+// bpf_prog_type).
+func ProgramsOfType(kind uint32) (int, error) {
+	return countPrograms(func(i *progInfo) bool { return i.kind == kind })
+}
+
+func countPrograms(match func(*progInfo) bool) (count int, err error) {
 	for id := uint32(0); ; {
 		a := struct{ start, next, flags uint32 }{start: id}
 		if _, err := bpfCall(cmdProgNextID, unsafe.Pointer(&a), unsafe.Sizeof(a)); errors.Is(err, unix.ENOENT) {
@@ -341,7 +350,7 @@ func ProgramsNamed(name string) (int, error) {
 		}
 		info, err := infoByFD(fd)
 		unix.Close(fd)
-		if err == nil && cString(info.name[:]) == name {
+		if err == nil && match(&info) {
 			count++
 		}
 	}
@@ -355,4 +364,18 @@ func ProgExists(id uint32) bool {
 	}
 	unix.Close(fd)
 	return true
+}
+
+// CodeAddress returns where the kernel put a program's machine code, 0 if it does
+// not tell.
+func CodeAddress(fd int) (uint64, error) {
+	info, at := new(progInfo), new(uint64)
+	info.ksyms, info.nrKsyms = address(unsafe.Pointer(at)), 1
+	a := struct {
+		fd, len uint32
+		info    uint64
+	}{uint32(fd), uint32(unsafe.Sizeof(*info)), address(unsafe.Pointer(info))}
+	_, err := bpfCall(cmdObjInfoByFD, unsafe.Pointer(&a), unsafe.Sizeof(a))
+	runtime.KeepAlive(info)
+	return *at, err
 }

@@ -102,6 +102,16 @@ func (c *Comparison) String() string {
 	if c.Latency.Reason != "" {
 		s += " (" + c.Latency.Reason + ")"
 	}
+	if c.Latency.Crowded {
+		s += "\n  this host has more XDP programs than the kernel calls directly: differences look smaller than they are"
+	}
+	if c.Latency.Shared {
+		s += "\n  another measurement ran on this host at the same time"
+	}
+	for _, n := range c.Latency.Counters {
+		d := n.Rivals[0]
+		s += fmt.Sprintf("\n  %s a run: %.2f -> %.2f, change %+.2f (%+.2f to %+.2f)", n.Name, d.Base.Mid, d.Rival.Mid, d.Change.Mid, d.Change.Low, d.Change.High)
+	}
 	for i, row := range c.Latency.ByInput {
 		d := row[0]
 		s += fmt.Sprintf("\n  %s: %.2f -> %.2f ns, change %+.2f (%+.2f to %+.2f): %s",

@@ -9,6 +9,11 @@
 // real frames on a testbed or a network card. Results are Records: immutable
 // JSON lines with every raw sample, from which all tables are generated.
 //
+// One session at a time runs on a host (lockHost): two would overflow the XDP
+// dispatcher, and programs that miss a place there measure 10 ns slower and all
+// alike. Where a program lands in memory is chance, so the unit of the statistics is
+// a load: bench control shows what that gives.
+//
 // Invariant: a Verdict other than Void rests on a control, the same program
 // measured as if it were a rival, that came out equal in the same session.
 //

@@ -65,6 +65,11 @@ func OnInterface(ctx context.Context, base Subject, rivals []Subject, o Interfac
 	if o.Thresholds == (Thresholds{}) {
 		o.Thresholds = DefaultThresholds
 	}
+	release, _, err := lockHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	subjects := append([]Subject{base, base}, rivals...)
 	insts := make([]*Instance, len(subjects))
 	defer func() {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/superbpf/superbpf/loader"
 )
 
 // LatencyOptions steer Latency. Zero values mean the defaults given.
@@ -19,6 +21,9 @@ type LatencyOptions struct {
 	Seed       uint64
 	// Retries of a session whose control failed (1).
 	Retries int
+	// Counters are the events to count beside the time (loader.HardwareCounters
+	// where the host has them).
+	Counters []loader.Counter
 	// Progress is told how much is done; nil for nobody.
 	Progress func(done, total int)
 }
@@ -67,9 +72,10 @@ type LatencyResult struct {
 	Referee string `json:"referee"`
 	// Floor is the measuring loop's own time by input, already subtracted.
 	Floor []float64 `json:"floor_ns"`
-	// Fresh marks inputs that each run got anew, since the program's own
-	// changes would have altered the path of the next run; such times carry the
-	// noise of a system call.
+	// Fresh marks inputs that each run got anew, since the program's own changes
+	// would have altered the path of the next run, or the kernel repeats no runs of
+	// the type. The kernel's run statistics time these, with caches as a system call
+	// leaves them.
 	Fresh []bool `json:"fresh"`
 	// Control compares the base with itself.
 	Control Diff   `json:"control"`
@@ -78,10 +84,19 @@ type LatencyResult struct {
 	Inputs []string `json:"inputs"`
 	// ByInput holds the rivals' differences for each input alone.
 	ByInput [][]Diff `json:"by_input,omitempty"`
+	// Counters are events per run that the CPU counted, where it does.
+	Counters []CounterResult `json:"counters,omitempty"`
+	// Shared: another session would not end, and ran at the same time. Crowded: the
+	// host has more XDP programs than the kernel calls directly, so these were
+	// called through a pointer.
+	Shared  bool `json:"shared,omitempty"`
+	Crowded bool `json:"crowded,omitempty"`
 	// Reason says why the verdicts are void.
 	Reason string `json:"void,omitempty"`
-	// Samples are the raw data of the session, in the order taken.
-	Samples []Sample `json:"samples"`
+	// Samples are the raw data of the session, in the order taken, Counts the
+	// counters' of each sample, in the order of Counters.
+	Samples []Sample   `json:"samples"`
+	Counts  [][]uint64 `json:"counts,omitempty"`
 	// Sent and Received count the frames of a Throughput session.
 	Sent     uint64 `json:"sent,omitempty"`
 	Received uint64 `json:"received,omitempty"`
@@ -89,8 +104,9 @@ type LatencyResult struct {
 	Repeats []int `json:"repeats"`
 }
 
-// Sample is one timed system call: epoch, input, round, subject (0 the base, 1
-// the control, 2... the rivals, -1 the empty program), load, and CPU ns.
+// Sample is one timed stretch of runs: epoch, input, round, subject (0 the base, 1
+// the control, 2... the rivals, -1 the empty program), load, and ns: CPU time, or
+// the kernel's run statistics for Fresh inputs and events.
 type Sample [6]int64
 
 // Latency measures the base against each rival with BPF_PROG_TEST_RUN: see

@@ -173,6 +173,7 @@ func TestRatioNeedsResolution(t *testing.T) {
 		t.Errorf("%v %v %v %v", mid, low, high, ok)
 	}
 	for _, d := range []Diff{
+		{Base: Interval{0.2, 0.19, 0.21}, Rival: Interval{0, -0.01, 0.01}, Change: Interval{-0.2, -0.21, -0.19}, Verdict: NoDifference},
 		{Base: Interval{2, 1, 3}, Change: Interval{-1, -4, 1}, Verdict: NoDifference},
 		{Base: Interval{0.1, -0.5, 0.5}, Change: Interval{0, -0.01, 0.01}, Verdict: NoDifference},
 		{Base: long.Base, Change: long.Change},

@@ -60,6 +60,11 @@ type LoadResult struct {
 // reads the time at which the packet was due, 8 bytes behind its end, and calls
 // the other in its own place: what the program does with packets does not matter.
 func LoadCurve(ctx context.Context, s Subject, in Input, mpps float64, progress func(done, total int)) (_ *LoadResult, err error) {
+	release, _, err := lockHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	ns, err := testbed.NewNamespace()
 	if err != nil {
 		return nil, err

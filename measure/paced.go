@@ -15,6 +15,11 @@ import (
 // CPU each. The sender is a BPF program that waits for each packet's time and
 // never catches up on time lost, since a burst would overflow the pair's ring.
 func LossFreeRate(ctx context.Context, s Subject, in Input, o RateOptions) (_ *RateResult, err error) {
+	release, _, err := lockHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	ns, err := testbed.NewNamespace()
 	if err != nil {
 		return nil, err

@@ -74,13 +74,17 @@ func (d Diff) Percent() float64 {
 	return 100 * d.Change.Mid / d.Base.Mid
 }
 
+// Resolution is the shortest time that a ratio is quoted for, in ns: below it the
+// measuring loop's own jitter drowns the program.
+const Resolution = 5
+
 // Ratio returns the rival's time in relation to the base's, with its interval.
 // It is not ok where the base is too short, or the measurement too coarse, for
 // a ratio to mean anything: the difference in ns is all there is to say. A rival
 // that takes no longer than the measuring loop has a ratio of 0.
 func (d Diff) Ratio() (mid, low, high float64, ok bool) {
 	b := d.Base.Mid
-	if d.Verdict == Void || !(d.Base.Low > 0) || !(d.Change.High-d.Change.Low <= b/2) {
+	if d.Verdict == Void || !(b >= Resolution) || !(d.Base.Low > 0) || !(d.Change.High-d.Change.Low <= b/2) {
 		return 0, 0, 0, false
 	}
 	return max(0, 1+d.Change.Mid/b), max(0, 1+d.Change.Low/b), max(0, 1+d.Change.High/b), true

@@ -91,6 +91,9 @@ type progKind struct {
 	attachType uint32
 }
 
+// cold: each run is a system call of its own.
+func (k progKind) cold() bool { return !k.repeat && !k.events }
+
 // Sizes of the contexts that come back: struct xdp_md and struct __sk_buff.
 const (
 	xdpMDSize  = 24

@@ -3,6 +3,7 @@ package measure
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -82,9 +83,24 @@ func LatencyTable(records []*Record) (*Table, error) {
 		Title:  "Time per run",
 		Header: []string{"program", "version", "before ns", "after ns", "change ns (95 %)", "change %", "verdict"},
 	}
-	err := eachDiff(records, KindLatency, func(r *Record, l *LatencyResult, d Diff) {
-		t.Rows = append(t.Rows, []string{r.Key, d.Name, fmt.Sprintf("%.2f", d.Base.Mid), fmt.Sprintf("%.2f", d.Rival.Mid),
-			spanOf(d.Change), fmt.Sprintf("%+.1f", d.Percent()), verdictOf(l, d)})
+	counters, err := counterNames(records)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range counters {
+		t.Header = append(t.Header, c+" before", c+" after")
+	}
+	err = eachDiff(records, KindLatency, func(r *Record, l *LatencyResult, d Diff) {
+		row := []string{r.Key, d.Name, fmt.Sprintf("%.2f", d.Base.Mid), fmt.Sprintf("%.2f", d.Rival.Mid),
+			spanOf(d.Change), fmt.Sprintf("%+.1f", d.Percent()), verdictOf(l, d)}
+		for _, name := range counters {
+			before, after := "", ""
+			if e, ok := l.counter(name, d.Name); ok {
+				before, after = fmt.Sprintf("%.2f", e.Base.Mid), fmt.Sprintf("%.2f", e.Rival.Mid)
+			}
+			row = append(row, before, after)
+		}
+		t.Rows = append(t.Rows, row)
 	})
 	t.Notes = notes(records, "Times are those of BPF_PROG_TEST_RUN without the measuring loop, as a median over loads.")
 	return t, err
@@ -102,6 +118,25 @@ func ThroughputTable(records []*Record) (*Table, error) {
 	})
 	t.Notes = notes(records, "CPU time of the receiving side for frames that the kernel generates; veth figures are relative, not a testbed's.")
 	return t, err
+}
+
+// counterNames lists the counters that latency records have, in order of appearance.
+func counterNames(records []*Record) (names []string, err error) {
+	for _, r := range records {
+		if r.Kind != KindLatency {
+			continue
+		}
+		var l LatencyResult
+		if err := r.Decode(&l); err != nil {
+			return nil, err
+		}
+		for _, c := range l.Counters {
+			if !slices.Contains(names, c.Name) {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names, nil
 }
 
 func eachDiff(records []*Record, kind string, row func(*Record, *LatencyResult, Diff)) error {

@@ -23,7 +23,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Run the benchmark suites"}
-	c.AddCommand(benchEnginesCommand(), benchEquivalenceCommand(), benchKernelsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
+	c.AddCommand(benchControlCommand(), benchEnginesCommand(), benchEquivalenceCommand(), benchKernelsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
 	return c
 }
 
@@ -454,14 +454,10 @@ func onInterface(ctx context.Context, key string, s *benchSettings, x, y measure
 	return log.Write(rec)
 }
 
-// resolution is the shortest time that a ratio is quoted for, in nanoseconds:
-// below it the measuring loop's own jitter drowns the program.
-const resolution = 5
-
 // ratio is the rival's time over the base's with its interval; zero when the
 // times are too short to compare so.
 func ratio(d measure.Diff) [3]float64 {
-	if d.Base.Mid < resolution {
+	if d.Base.Mid < measure.Resolution {
 		return [3]float64{}
 	}
 	return [3]float64{1 + d.Change.Mid/d.Base.Mid, 1 + d.Change.Low/d.Base.Mid, 1 + d.Change.High/d.Base.Mid}

@@ -50,7 +50,7 @@ func rows(all []*outcome) (header []string, out [][]string) {
 		case o.Ratio[0] > 0:
 			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("%.3f [%.3f, %.3f]", o.Ratio[0], o.Ratio[1], o.Ratio[2]))
 		case o.Nanos[0] > 0:
-			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("below %d ns", resolution))
+			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("below %d ns", measure.Resolution))
 		default:
 			r = append(r, "", "", "")
 		}

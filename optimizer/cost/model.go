@@ -29,6 +29,10 @@ type Model struct {
 	CalleeSaved, StackFrame, TakenBranch float64
 	// LongConst is what a constant of 64 bits costs beyond one of 32.
 	LongConst float64
+	// Spread is how far prices that measurements refined may still be off, as a
+	// share of the price: see Refine. Refined counts these measurements.
+	Spread  map[string]float64 `json:",omitempty"`
+	Refined int                `json:",omitempty"`
 	// Unweighted makes the model K2's: a plain sum of the average prices of all
 	// instructions, however often they run, without prologue or map types.
 	Unweighted bool `json:"-"`
@@ -144,26 +148,32 @@ func (m *Model) One(in *prog.Insn) float64 {
 // helper is what the helper that instruction k calls takes, zero if k calls
 // none.
 func (m *Model) helper(f *prog.Func, k int) float64 {
-	in := &f.Insns[k]
-	if in.Row().Kind != isa.KindCallHelper {
+	if f.Insns[k].Row().Kind != isa.KindCallHelper {
 		return 0
 	}
-	h := isa.HelperOf(int32(in.Imm))
+	return m.Helper[m.helperKey(f, k)]
+}
+
+// helperKey is the entry of Helper that prices the call at k.
+func (m *Model) helperKey(f *prog.Func, k int) string {
+	h := isa.HelperOf(int32(f.Insns[k].Imm))
 	for a, kind := range h.Args {
 		if kind != isa.ArgMap || m.Unweighted {
 			continue
 		}
 		if d := mapIn(f, k, isa.R1+isa.Reg(a)); d != nil {
-			if p, ok := m.Helper[h.Name+":"+d.Type.String()]; ok {
-				return p
+			if key := h.Name + ":" + d.Type.String(); has(m.Helper, key) {
+				return key
 			}
 		}
 	}
-	if p, ok := m.Helper[h.Name]; ok {
-		return p
+	if has(m.Helper, h.Name) {
+		return h.Name
 	}
-	return m.Helper["*"]
+	return "*"
 }
+
+func has(prices map[string]float64, key string) bool { _, ok := prices[key]; return ok }
 
 // mapIn finds the map that register r holds before instruction k, following
 // copies backwards through the text. Joins on the way are ignored: a price
