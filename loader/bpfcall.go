@@ -92,6 +92,14 @@ type progLoadAttr struct {
 	progName    [16]byte
 	progIfindex uint32
 	attachType  uint32
+	btfFD       uint32
+	funcInfoRec uint32
+	funcInfo    uint64
+	nrFuncInfo  uint32
+	lineInfoRec uint32
+	lineInfo    uint64
+	nrLineInfo  uint32
+	_           uint32
 }
 
 // RawOptions are the optional parts of LoadRaw.

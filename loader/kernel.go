@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
@@ -45,6 +47,10 @@ type Kernel struct {
 
 	mu   sync.Mutex
 	maps map[string]cachedMap
+	// sets holds the maps of prepared programs by Prepared.Set, types their types
+	// by digest.
+	sets  map[[sha256.Size]byte]map[string]*ebpf.Map
+	types map[[sha256.Size]byte]*btf.Handle
 }
 
 type cachedMap struct {
@@ -57,7 +63,8 @@ func NewKernel() (*Kernel, error) {
 	if err := rlimit.RemoveMemlock(); err != nil && os.Geteuid() != 0 {
 		return nil, ErrPrivilege
 	}
-	return &Kernel{maps: map[string]cachedMap{}}, nil
+	return &Kernel{maps: map[string]cachedMap{}, sets: map[[sha256.Size]byte]map[string]*ebpf.Map{},
+		types: map[[sha256.Size]byte]*btf.Handle{}}, nil
 }
 
 // Release returns the running kernel's version.
@@ -77,26 +84,60 @@ func (k *Kernel) Close() error {
 		c.m.Close()
 	}
 	k.maps = map[string]cachedMap{}
+	clear(k.sets)
+	k.dropTypes()
 	return nil
 }
 
-// Load asks the verifier about a program of an object. An error means that no
-// verdict was had.
+// Load asks the verifier about a program of an object: of one that is much
+// like those before about its code and types alone, without line information.
+// An error means that no verdict was had.
 func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*LoadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	spec, err := parse(object, program, k.Type, false)
 	if err != nil {
-		return &LoadResult{Reason: Reason{Kind: ReasonObject, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}, nil
+		return unreadable(err), nil
 	}
+	p := prepare(object, spec, program)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if p != nil {
+		if r, err := k.quick(ctx, p); !errors.Is(err, errWhole) {
+			return r, err
+		}
+	}
+	return k.whole(ctx, spec, program, p)
+}
+
+// LoadWhole is Load with all that the object holds, always.
+func (k *Kernel) LoadWhole(ctx context.Context, object []byte, program string) (*LoadResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	spec, err := parse(object, program, k.Type, false)
+	if err != nil {
+		return unreadable(err), nil
+	}
+	p := prepare(object, spec, program)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.whole(ctx, spec, program, p)
+}
+
+func unreadable(err error) *LoadResult {
+	return &LoadResult{Reason: Reason{Kind: ReasonObject, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}
+}
+
+// whole loads a program by way of the library and keeps its maps, for p too if
+// it is not nil. The lock is held.
+func (k *Kernel) whole(ctx context.Context, spec *ebpf.CollectionSpec, program string, p *Prepared) (*LoadResult, error) {
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
 	a, err := within(ctx, loadLimit, func() answer { return load(spec, opts, program) }, answer.drop)
 	switch {
 	case errors.Is(err, errSlow):
-		return &LoadResult{Reason: Reason{Kind: ReasonComplexity, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}, nil
+		return tooSlow(err), nil
 	case err != nil:
 		return nil, err
 	case a.coll == nil:
@@ -104,6 +145,13 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	}
 	defer a.coll.Close()
 	k.keep(spec, a.coll)
+	if p != nil {
+		set := map[string]*ebpf.Map{}
+		for name := range spec.Maps {
+			set[name] = k.maps[name].m
+		}
+		k.sets[p.Set] = set
+	}
 	return accepted(a.coll.Programs[program])
 }
 
@@ -242,6 +290,7 @@ func (k *Kernel) keep(spec *ebpf.CollectionSpec, coll *ebpf.Collection) {
 				continue
 			}
 			c.m.Close()
+			clear(k.sets)
 		}
 		k.maps[name] = cachedMap{s.Copy(), coll.DetachMap(name)}
 	}
@@ -276,6 +325,20 @@ func accepted(p *ebpf.Program) (*LoadResult, error) {
 const maxLog = 64 << 10
 
 func refused(err error, code asm.Instructions) *LoadResult {
+	var funcs []FuncStart
+	slots := 0
+	for k := range code {
+		if s := code[k].Symbol(); s != "" {
+			funcs = append(funcs, FuncStart{slots, s})
+		}
+		slots += int(code[k].Size()) / asm.InstructionSize
+	}
+	return refusal(err, funcs, slots)
+}
+
+// refusal describes why a program with these functions, of so many slots, was
+// refused.
+func refusal(err error, funcs []FuncStart, slots int) *LoadResult {
 	r := &LoadResult{Slot: -1, Reason: Reason{Slot: -1, Register: -1}}
 	var v *ebpf.VerifierError
 	if errors.As(err, &v) {
@@ -284,7 +347,7 @@ func refused(err error, code asm.Instructions) *LoadResult {
 			r.Log = r.Log[n:]
 		}
 		r.Reason = ParseLog(v.Log)
-		r.Function, r.Slot = locate(code, r.Reason.Slot)
+		r.Function, r.Slot = locate(funcs, slots, r.Reason.Slot)
 		err = v.Cause
 	}
 	if r.Reason.Line == "" {
@@ -298,18 +361,17 @@ func refused(err error, code asm.Instructions) *LoadResult {
 
 // locate finds the function that slot n of a program with its subprograms
 // belongs to, and the place there.
-func locate(code asm.Instructions, n int) (function string, slot int) {
-	at, start := 0, 0
-	for k := range code {
-		if s := code[k].Symbol(); s != "" && n >= at {
-			function, start = s, at
-		}
-		at += int(code[k].Size()) / asm.InstructionSize
-	}
-	if n < 0 || n >= at || function == "" {
+func locate(funcs []FuncStart, slots, n int) (function string, slot int) {
+	if n < 0 || n >= slots {
 		return "", -1
 	}
-	return function, n - start
+	slot = -1
+	for _, f := range funcs {
+		if f.Slot <= n {
+			function, slot = f.Name, n-f.Slot
+		}
+	}
+	return function, slot
 }
 
 // notPermitted explains EPERM from a load that the verifier did not judge. The

@@ -65,16 +65,33 @@ func (g *Guest) Close() error {
 // errGone says that the machine ended while it was asked.
 var errGone = errors.New("the virtual machine ended")
 
-// Load asks the guest's verifier about a program of an object. If the machine
-// ends it is started anew, once. An error means that no verdict was had.
+// Load asks the guest's verifier about a program of an object, as
+// loader.Kernel.Load does. If the machine ends it is started anew, once. An
+// error means that no verdict was had.
 func (g *Guest) Load(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
+	return g.load(ctx, object, program, loader.Prepare(object, program, g.Type))
+}
+
+// LoadWhole is Load with all that the object holds, always.
+func (g *Guest) LoadWhole(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
+	return g.load(ctx, object, program, nil)
+}
+
+func (g *Guest) load(ctx context.Context, object []byte, program string, p *loader.Prepared) (*loader.LoadResult, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for try := 0; ; try++ {
 		if g.closed {
 			return nil, errors.New("the virtual machine was closed")
 		}
-		r, err := g.ask(ctx, object, program)
+		var r *loader.LoadResult
+		err := errWhole
+		if p != nil {
+			r, err = g.ask(ctx, request{Prepared: p})
+		}
+		if errors.Is(err, errWhole) {
+			r, err = g.ask(ctx, request{Object: object, Program: program, Type: g.Type})
+		}
 		if err == nil || !errors.Is(err, errGone) {
 			return r, err
 		}
@@ -91,14 +108,18 @@ func (g *Guest) Load(ctx context.Context, object []byte, program string) (*loade
 	}
 }
 
+// errWhole says that a prepared program's object must be loaded first.
+var errWhole = errors.New("the virtual machine does not know the program's maps")
+
 // ask sends one request and waits for its answer.
-func (g *Guest) ask(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
+func (g *Guest) ask(ctx context.Context, q request) (*loader.LoadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	g.id++
 	g.m.conn.SetWriteDeadline(time.Now().Add(loadTime))
-	if err := g.m.out.Encode(request{ID: g.id, Object: object, Program: program, Type: g.Type, Forget: g.forget}); err != nil {
+	q.ID, q.Forget = g.id, g.forget
+	if err := g.m.out.Encode(q); err != nil {
 		return nil, errGone
 	}
 	g.forget = false
@@ -111,6 +132,8 @@ func (g *Guest) ask(ctx context.Context, object []byte, program string) (*loader
 			case r.ID != g.id: // one that nobody waited for
 			case r.Err != "":
 				return nil, errors.New(r.Err)
+			case r.Whole:
+				return nil, errWhole
 			default:
 				return r.Result, nil
 			}

@@ -48,7 +48,7 @@ func startAny() (*Guest, error) {
 
 // need skips a test that starts machines unless a kernel for them is at hand;
 // SUPERBPF_GUESTS=1 fetches one and makes every lack a failure.
-func need(t *testing.T) {
+func need(t testing.TB) {
 	t.Helper()
 	must := os.Getenv("SUPERBPF_GUESTS") == "1"
 	give := t.Skipf
@@ -76,7 +76,7 @@ func need(t *testing.T) {
 	}
 }
 
-func sample(t *testing.T, code string) []byte {
+func sample(t testing.TB, code string) []byte {
 	t.Helper()
 	clang, err := exec.LookPath("clang-19")
 	if err != nil {

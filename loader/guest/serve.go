@@ -52,7 +52,7 @@ func prepare() error {
 		}
 	}
 	loadModules("/modules")
-	return unix.Exec("/init", os.Args, append(os.Environ(), prepared+"=1", "GOGC=400"))
+	return unix.Exec("/init", os.Args, append(os.Environ(), prepared+"=1", "GOGC=off", "GOMEMLIMIT=128MiB"))
 }
 
 // loadModules loads what lies in dir. Modules need one another in an order that
@@ -138,8 +138,16 @@ func respond(k *loader.Kernel, q *request) (r response) {
 			r.Result, r.Err = nil, fmt.Sprint("internal error in the guest: ", p)
 		}
 	}()
+	if q.Prepared != nil {
+		res, known, err := k.LoadPrepared(context.Background(), q.Prepared)
+		if err != nil {
+			r.Err = err.Error()
+		}
+		r.Result, r.Whole = res, !known
+		return r
+	}
 	k.Type = q.Type
-	res, err := k.Load(context.Background(), q.Object, q.Program)
+	res, err := k.LoadWhole(context.Background(), q.Object, q.Program)
 	if err != nil {
 		r.Err = err.Error()
 		return r

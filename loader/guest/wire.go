@@ -16,7 +16,10 @@ type hello struct {
 // come and go.
 type request struct {
 	ID uint64
-	// Object and Program: load this program. Type is as in loader.Kernel.
+	// Prepared: load this program, or say that its object must be loaded first.
+	Prepared *loader.Prepared
+	// Object and Program, without Prepared: load this program of this object.
+	// Type is as in loader.Kernel.
 	Object        []byte
 	Program, Type string
 	// Forget frees the maps of earlier objects first.
@@ -27,6 +30,8 @@ type request struct {
 type response struct {
 	ID     uint64
 	Result *loader.LoadResult
+	// Whole is set when a prepared program's object must be loaded first.
+	Whole bool
 	// Err is set when no verdict was had.
 	Err string
 }

@@ -2,6 +2,7 @@ package relax
 
 import (
 	"bytes"
+	delf "debug/elf"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -72,6 +73,27 @@ func Program(raw []byte, program string, o Options) (*ebpf.CollectionSpec, error
 		return nil, fmt.Errorf("the object has no program %q", program)
 	}
 	return spec, nil
+}
+
+// Facts reports whether an object has symbols that are defined elsewhere, in
+// the kernel or its configuration, and returns its types as they are encoded.
+// What cannot be read has externals.
+func Facts(raw []byte) (externals bool, types []byte) {
+	m, err := open(raw)
+	if err != nil {
+		return true, nil
+	}
+	for k := range m.syms {
+		if k > 0 && m.syms[k].Shndx == uint16(delf.SHN_UNDEF) {
+			return true, nil
+		}
+	}
+	if n := m.find(".BTF"); n != 0 {
+		if types, err = m.section(n); err != nil {
+			return true, nil
+		}
+	}
+	return false, types
 }
 
 // whole reads an object with all its programs, as it is if that is possible.
