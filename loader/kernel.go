@@ -4,19 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
-
-	"github.com/superbpf/superbpf/optimizer/elf/relax"
 )
 
 // ErrPrivilege is returned when loading needs rights that the process lacks.
@@ -44,6 +42,8 @@ type Kernel struct {
 	// Type is the section name ("xdp", "tc", ...) that gives the type of
 	// programs whose own section's name gives none.
 	Type string
+	// Limit bounds one load; 0 means 30 s.
+	Limit time.Duration
 
 	mu   sync.Mutex
 	maps map[string]cachedMap
@@ -89,9 +89,9 @@ func (k *Kernel) Close() error {
 	return nil
 }
 
-// Load asks the verifier about a program of an object: of one that is much
-// like those before about its code and types alone, without line information.
-// An error means that no verdict was had.
+// Load asks the verifier about a program of an object, where that is possible
+// about its code and types alone (see Prepared). An error means that no verdict
+// was had.
 func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*LoadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -104,11 +104,37 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p != nil {
+		if k.sets[p.Set] == nil {
+			k.makeMaps(spec, p)
+		}
 		if r, err := k.quick(ctx, p); !errors.Is(err, errWhole) {
 			return r, err
 		}
 	}
 	return k.whole(ctx, spec, program, p)
+}
+
+// makeMaps creates the maps of a prepared program if that can be done without
+// the program.
+func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec, p *Prepared) {
+	bare := *spec
+	bare.Programs = nil
+	coll, err := newCollection(&bare, ebpf.CollectionOptions{MapReplacements: k.replacements(spec)})
+	if err != nil {
+		return // loading the object will tell why
+	}
+	defer coll.Close()
+	k.keep(spec, coll)
+	k.keepSet(spec, p)
+}
+
+// keepSet notes which maps a prepared program uses.
+func (k *Kernel) keepSet(spec *ebpf.CollectionSpec, p *Prepared) {
+	set := map[string]*ebpf.Map{}
+	for name := range spec.Maps {
+		set[name] = k.maps[name].m
+	}
+	k.sets[p.Set] = set
 }
 
 // LoadWhole is Load with all that the object holds, always.
@@ -134,7 +160,7 @@ func unreadable(err error) *LoadResult {
 // it is not nil. The lock is held.
 func (k *Kernel) whole(ctx context.Context, spec *ebpf.CollectionSpec, program string, p *Prepared) (*LoadResult, error) {
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
-	a, err := within(ctx, loadLimit, func() answer { return load(spec, opts, program) }, answer.drop)
+	a, err := within(ctx, k.limit(), func() answer { return load(spec, opts, program) }, answer.drop)
 	switch {
 	case errors.Is(err, errSlow):
 		return tooSlow(err), nil
@@ -146,11 +172,7 @@ func (k *Kernel) whole(ctx context.Context, spec *ebpf.CollectionSpec, program s
 	defer a.coll.Close()
 	k.keep(spec, a.coll)
 	if p != nil {
-		set := map[string]*ebpf.Map{}
-		for name := range spec.Maps {
-			set[name] = k.maps[name].m
-		}
-		k.sets[p.Set] = set
+		k.keepSet(spec, p)
 	}
 	return accepted(a.coll.Programs[program])
 }
@@ -184,87 +206,6 @@ func load(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions, program string
 		return answer{refused: refused(err, spec.Programs[program].Instructions)}
 	}
 	return answer{coll: coll}
-}
-
-// parse reads an object and keeps one program and what it needs; with callees,
-// also the programs that its tail call tables hold from the start.
-func parse(object []byte, program, typ string, callees bool) (*ebpf.CollectionSpec, error) {
-	spec, err := relax.Program(object, program, relax.Options{Type: typ})
-	if err != nil {
-		return nil, err
-	}
-	if p := spec.Programs[program]; p.Type == ebpf.UnspecifiedProgram {
-		return nil, fmt.Errorf("section name %q gives no program type; say it with --type xdp, tc, ...", p.SectionName)
-	}
-	programs, used := map[string]*ebpf.ProgramSpec{}, map[string]bool{}
-	var visitMap func(name string)
-	var visit func(name string)
-	visitMap = func(name string) {
-		m := spec.Maps[name]
-		if m == nil || used[name] {
-			return
-		}
-		used[name] = true
-		var contents []ebpf.MapKV
-		for _, kv := range m.Contents {
-			other, named := kv.Value.(string)
-			switch {
-			case !named:
-			case m.Type == ebpf.ProgramArray && !callees:
-				continue // what it holds does not matter to the verifier
-			case m.Type == ebpf.ProgramArray:
-				visit(other)
-			default:
-				visitMap(other)
-			}
-			contents = append(contents, kv)
-		}
-		m.Contents = contents
-		if m.MaxEntries == 0 {
-			m.MaxEntries = entries(m.Type)
-		}
-		// Pinned maps would be shared with whatever runs on this host.
-		m.Pinning = ebpf.PinNone
-	}
-	visit = func(name string) {
-		p := spec.Programs[name]
-		if p == nil || programs[name] != nil {
-			return
-		}
-		programs[name] = p
-		for _, in := range p.Instructions {
-			if r := in.Reference(); r != "" {
-				visitMap(r)
-			}
-		}
-	}
-	visit(program)
-	spec.Programs = programs
-	for name := range spec.Maps {
-		if !used[name] {
-			delete(spec.Maps, name)
-		}
-	}
-	for name := range spec.Variables {
-		if v := spec.Variables[name]; v != nil && spec.Maps[v.SectionName] == nil {
-			delete(spec.Variables, name)
-		}
-	}
-	return spec, nil
-}
-
-// entries stands in for a number of entries that the program's own loader sets:
-// the least that the kernel takes, 0 where it wants none or the library knows.
-func entries(t ebpf.MapType) uint32 {
-	switch t {
-	case ebpf.RingBuf, ebpf.UserRingbuf:
-		return uint32(os.Getpagesize())
-	case ebpf.Hash, ebpf.Array, ebpf.ProgramArray, ebpf.PerCPUHash, ebpf.PerCPUArray, ebpf.StackTrace, ebpf.CGroupArray,
-		ebpf.LRUHash, ebpf.LRUCPUHash, ebpf.LPMTrie, ebpf.ArrayOfMaps, ebpf.HashOfMaps, ebpf.DevMap, ebpf.SockMap, ebpf.CPUMap,
-		ebpf.XSKMap, ebpf.SockHash, ebpf.ReusePortSockArray, ebpf.Queue, ebpf.Stack, ebpf.DevMapHash, ebpf.BloomFilter:
-		return 1
-	}
-	return 0
 }
 
 func (k *Kernel) replacements(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {

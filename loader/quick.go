@@ -2,12 +2,14 @@ package loader
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -67,16 +69,21 @@ func (k *Kernel) quick(ctx context.Context, p *Prepared) (*LoadResult, error) {
 	if err != nil {
 		return nil, errWhole
 	}
-	a, err := within(ctx, loadLimit, func() quickAnswer { return loadQuick(p, code, types) }, quickAnswer.drop)
+	var a quickAnswer
+	err = interruptible(ctx, k.limit(), func(stopped func() bool) { a = loadQuick(p, code, types, stopped) })
+	defer a.drop()
 	switch {
+	case a.result != nil && a.result.Accepted: // it made it in time
 	case errors.Is(err, errSlow):
 		return tooSlow(err), nil
 	case err != nil:
 		return nil, err
 	}
-	defer a.drop()
 	return a.result, a.err
 }
+
+// limit bounds one load.
+func (k *Kernel) limit() time.Duration { return cmp.Or(k.Limit, loadLimit) }
 
 func tooSlow(err error) *LoadResult {
 	return &LoadResult{Reason: Reason{Kind: ReasonComplexity, Line: err.Error(), Slot: -1, Register: -1}, Slot: -1}
@@ -123,7 +130,7 @@ func (a quickAnswer) drop() {
 }
 
 // loadQuick asks the verifier, and once more if it refuses, to hear why.
-func loadQuick(p *Prepared, code []byte, types *btf.Handle) quickAnswer {
+func loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped func() bool) quickAnswer {
 	license := append([]byte(p.License), 0)
 	a := progLoadAttr{
 		progType:   p.Type,
@@ -142,7 +149,7 @@ func loadQuick(p *Prepared, code []byte, types *btf.Handle) quickAnswer {
 	defer runtime.KeepAlive(p)
 	defer runtime.KeepAlive(license)
 	defer runtime.KeepAlive(code)
-	fd, log, err := loadLogged(a, logStats, statsSize)
+	fd, log, err := loadLogged(a, logStats, statsSize, stopped)
 	if err == nil {
 		return judged(fd, log)
 	}
@@ -150,7 +157,7 @@ func loadQuick(p *Prepared, code []byte, types *btf.Handle) quickAnswer {
 		return quickAnswer{err: errWhole} // the other way knows the reasons
 	}
 	for size := firstLog; ; size *= 4 {
-		fd, log, err = loadLogged(a, logStats|logBranch, size)
+		fd, log, err = loadLogged(a, logStats|logBranch, size, stopped)
 		if err == nil {
 			return judged(fd, log)
 		}
@@ -172,13 +179,21 @@ func judged(fd int, log string) quickAnswer {
 		Stats: ParseStats(log), XlatedBytes: int(info.xlatedLen), JitedBytes: int(info.jitedLen)}}
 }
 
-// loadLogged loads a program with room for a log.
-func loadLogged(a progLoadAttr, level uint32, size int) (fd int, log string, err error) {
+// loadLogged loads a program with room for a log. It begins anew when a signal
+// interrupts it, until stopped.
+func loadLogged(a progLoadAttr, level uint32, size int, stopped func() bool) (fd int, log string, err error) {
 	buf := make([]byte, size)
 	a.logLevel, a.logSize, a.logBuf = level, uint32(size), ptr(buf)
-	n, err := bpfCall(cmdProgLoad, unsafe.Pointer(&a), unsafe.Sizeof(a))
-	runtime.KeepAlive(buf)
-	return int(n), cString(buf), err
+	defer runtime.KeepAlive(buf)
+	for {
+		n, _, errno := unix.Syscall(unix.SYS_BPF, cmdProgLoad, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a))
+		switch {
+		case errno == 0:
+			return int(n), cString(buf), nil
+		case errno != unix.EAGAIN || stopped():
+			return 0, cString(buf), errno
+		}
+	}
 }
 
 // objectName replaces what the kernel does not take in names.

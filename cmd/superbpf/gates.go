@@ -143,18 +143,29 @@ func (g *gates) Level() int {
 	return level
 }
 
+// kernel is one that judges: this host's or a virtual machine's.
+type kernel interface {
+	Load(ctx context.Context, object []byte, program string) (*loader.LoadResult, error)
+	LoadWhole(ctx context.Context, object []byte, program string) (*loader.LoadResult, error)
+}
+
 // gate lets the pipeline ask a kernel.
 type gate struct {
 	name   string
-	kernel interface {
-		Load(ctx context.Context, object []byte, program string) (*loader.LoadResult, error)
-	}
+	kernel kernel
 }
 
 func (g gate) Name() string { return g.name }
 
 func (g gate) Load(ctx context.Context, object []byte, program string) (pipeline.GateResult, error) {
-	r, err := g.kernel.Load(ctx, object, program)
+	return verdict(g.kernel.Load(ctx, object, program))
+}
+
+func (g gate) LoadWhole(ctx context.Context, object []byte, program string) (pipeline.GateResult, error) {
+	return verdict(g.kernel.LoadWhole(ctx, object, program))
+}
+
+func verdict(r *loader.LoadResult, err error) (pipeline.GateResult, error) {
 	if err != nil {
 		return pipeline.GateResult{FailSlot: -1}, err
 	}

@@ -44,11 +44,11 @@ func verifyLoads(ctx context.Context, w, progress io.Writer, kernels []string, t
 			continue
 		}
 		for _, j := range judges {
-			x, err := j.Load(ctx, in, f.Name)
+			x, err := j.(gate).LoadWhole(ctx, in, f.Name)
 			if err != nil {
 				return err
 			}
-			y, err := j.Load(ctx, out, f.Name)
+			y, err := j.(gate).LoadWhole(ctx, out, f.Name)
 			if err != nil {
 				return err
 			}

@@ -10,9 +10,14 @@ import (
 	"github.com/superbpf/superbpf/loader"
 )
 
-// loadTime bounds one load. The verifier's limit of a million instructions
-// takes an emulated processor some tens of seconds.
-const loadTime = 3 * time.Minute
+const (
+	// loadTime bounds one load. The verifier's limit of a million instructions
+	// takes an emulated processor some tens of seconds.
+	loadTime = 150 * time.Second
+	// answerTime is how long an answer may take: one that does not come in this
+	// time ends the machine.
+	answerTime = loadTime + 30*time.Second
+)
 
 // Guest is a kernel in a virtual machine.
 type Guest struct {
@@ -117,13 +122,13 @@ func (g *Guest) ask(ctx context.Context, q request) (*loader.LoadResult, error) 
 		return nil, err
 	}
 	g.id++
-	g.m.conn.SetWriteDeadline(time.Now().Add(loadTime))
+	g.m.conn.SetWriteDeadline(time.Now().Add(answerTime))
 	q.ID, q.Forget = g.id, g.forget
 	if err := g.m.out.Encode(q); err != nil {
 		return nil, errGone
 	}
 	g.forget = false
-	limit := time.NewTimer(loadTime)
+	limit := time.NewTimer(answerTime)
 	defer limit.Stop()
 	for {
 		select {
@@ -149,7 +154,7 @@ func (g *Guest) ask(ctx context.Context, q request) (*loader.LoadResult, error) 
 				return nil, err
 			}
 			g.m = m
-			return &loader.LoadResult{Reason: loader.Reason{Kind: loader.ReasonComplexity, Line: fmt.Sprintf("no verdict within %v", loadTime), Slot: -1, Register: -1}, Slot: -1}, nil
+			return &loader.LoadResult{Reason: loader.Reason{Kind: loader.ReasonComplexity, Line: fmt.Sprintf("no verdict within %v", answerTime), Slot: -1, Register: -1}, Slot: -1}, nil
 		}
 	}
 }

@@ -113,6 +113,7 @@ func answer(port io.ReadWriter) error {
 	if err != nil {
 		return err
 	}
+	k.Limit = loadTime
 	in, out := gob.NewDecoder(port), gob.NewEncoder(port)
 	if err := out.Encode(hello{loader.Release(), loader.Level()}); err != nil {
 		return err

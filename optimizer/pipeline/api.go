@@ -59,6 +59,13 @@ type Gate interface {
 	Load(ctx context.Context, object []byte, program string) (GateResult, error)
 }
 
+// WholeGate is a Gate whose Load may leave out what a verdict on the code does
+// not depend on, such as line information. Inputs and outputs are loaded whole.
+type WholeGate interface {
+	Gate
+	LoadWhole(ctx context.Context, object []byte, program string) (GateResult, error)
+}
+
 // Change is one rewrite that a transform made.
 type Change struct {
 	At   int // index in the function before

@@ -92,7 +92,11 @@ func ask(ctx context.Context, gates []Gate, object []byte, program string, brief
 	rs := make([]GateResult, len(gates))
 	errs := make([]error, len(gates))
 	one := func(k int) {
-		rs[k], errs[k] = gates[k].Load(ctx, object, program)
+		load := gates[k].Load
+		if w, ok := gates[k].(WholeGate); ok && !brief {
+			load = w.LoadWhole
+		}
+		rs[k], errs[k] = load(ctx, object, program)
 		rs[k].Kernel = gates[k].Name()
 		if errs[k] != nil {
 			errs[k] = fmt.Errorf("kernel %s, program %s: %w", gates[k].Name(), program, errs[k])
