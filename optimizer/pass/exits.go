@@ -107,16 +107,21 @@ func (r *run) splitExit(start, x int) {
 		last := r.cfg.Blocks[p].To - 1
 		stay[last] = !moved[last] && !slices.ContainsFunc(edges, func(e exitEdge) bool { return e.last == last && e.value == fall.value })
 	}
-	if err := r.g.Splice(start, start, []prog.Insn{r.at(start, fall.value), r.at(x, isa.Insn{Op: isa.Exit})}); err != nil {
+	// The other ways need no more than the exit itself, which can follow.
+	repl := []prog.Insn{r.at(start, fall.value)}
+	if start < x {
+		repl = append(repl, r.at(x, isa.Insn{Op: isa.Exit}))
+	}
+	if err := r.g.Splice(start, start, repl); err != nil {
 		panic("pass: nothing was replaced: " + err.Error())
 	}
 	for last := range stay {
 		k := last
 		if k >= start {
-			k += 2
+			k += len(repl)
 		}
 		if stay[last] && r.g.Insns[k].Target == start {
-			r.g.Insns[k].Target = start + 2
+			r.g.Insns[k].Target = start + len(repl)
 		}
 	}
 }

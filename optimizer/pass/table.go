@@ -51,6 +51,7 @@ var table = []Pass{
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
+	{Name: "preset", Doc: "compute before a branch what one way has code of its own for", run: preset, values: true},
 	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
 	// The order of code matters once there is no more to remove.
 	{Name: "layout", Doc: "fall through where traffic goes", run: layout},

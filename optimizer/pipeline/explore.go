@@ -32,36 +32,46 @@ func (w *work) explore(ctx context.Context) error {
 		return nil
 	}
 	// An attempt takes time by the square of a function's size, about.
-	most := min(w.opt.Explore, w.opt.Explore*100/(len(w.input.Insns)+1))
+	most := min(2*w.opt.Explore, w.opt.Explore*100/(len(w.input.Insns)+1))
 	r := rand.New(rand.NewPCG(w.opt.Seed, uint64(w.index)))
+	kicks := w.kicks(ctx, r)
 	idle := 0
-	for n := 0; n < most && idle < patience+len(w.input.Insns)/4 && ctx.Err() == nil; n++ {
+	for n := 0; n < most && idle < patience+len(w.input.Insns)/2 && ctx.Err() == nil; n++ {
 		w.tell(w, "orders", false)
-		a := w.attempt(r, n)
-		if a.detour != nil {
-			if ok, err := a.kick(ctx, r); err != nil {
+		from := len(w.steps)
+		switch n % 4 {
+		case 0:
+			from = r.IntN(len(w.steps) + 1)
+		case 2:
+			from = 0
+		}
+		a := w.attempt(r, from)
+		for from == len(w.steps) && len(kicks) > 0 {
+			ok, err := a.kick(ctx, kicks[0])
+			if err != nil {
 				return err
-			} else if !ok {
-				idle++
-				continue
+			}
+			if kicks = kicks[1:]; ok {
+				break
 			}
 		}
 		if err := a.settle(ctx); err != nil {
 			return err
 		}
+		idle++
 		if w.opt.Objective.Less(a.est, w.est) {
 			w.adopt(a)
+			kicks = w.kicks(ctx, r)
 			idle = 0
-		} else {
-			idle++
 		}
 	}
 	w.stand()
 	return nil
 }
 
-// attempt prepares another way from some form of the function.
-func (w *work) attempt(r *rand.Rand, n int) *work {
+// attempt prepares another way from the form that the function had after some
+// steps.
+func (w *work) attempt(r *rand.Rand, from int) *work {
 	d := *w.driver
 	d.opt.Transforms = append([]Transform(nil), d.opt.Transforms...)
 	r.Shuffle(len(d.opt.Transforms), func(i, j int) {
@@ -72,15 +82,6 @@ func (w *work) attempt(r *rand.Rand, n int) *work {
 	if a.dropped == nil {
 		a.dropped = dropped{}
 	}
-	from := len(w.steps)
-	switch n % 3 {
-	case 0:
-		from = r.IntN(len(w.steps) + 1)
-	case 1:
-		from = 0
-	case 2:
-		a.detour = d.opt.Transforms[r.IntN(len(d.opt.Transforms))]
-	}
 	a.steps = w.steps[:from:from]
 	a.cur = w.input.Clone()
 	if from > 0 {
@@ -90,25 +91,42 @@ func (w *work) attempt(r *rand.Rand, n int) *work {
 	return a
 }
 
-// kick applies one rewrite of the detour's, or all, that may cost something.
-func (a *work) kick(ctx context.Context, r *rand.Rand) (bool, error) {
-	sites := 0
-	a.detour.Run(ctx, a.cur, func(int) bool { sites++; return false })
-	if sites == 0 {
-		return false, nil
+// kick is a rewrite that an attempt may begin with although it saves nothing.
+type kick struct {
+	t    Transform
+	site int // -1: all sites
+}
+
+// kicks lists the rewrites of the best form in random order.
+func (w *work) kicks(ctx context.Context, r *rand.Rand) []kick {
+	var out []kick
+	for _, t := range w.opt.Transforms {
+		sites := 0
+		t.Run(ctx, w.cur, func(int) bool { sites++; return false })
+		for s := range sites {
+			out = append(out, kick{t, s})
+		}
+		if sites > 1 {
+			out = append(out, kick{t, -1})
+		}
 	}
-	one := r.IntN(sites + 1) // sites: all of them
-	cand, changes := a.detour.Run(ctx, a.cur, func(s int) bool { return one == sites || s == one })
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// kick applies a rewrite that may cost something.
+func (a *work) kick(ctx context.Context, k kick) (bool, error) {
+	cand, changes := k.t.Run(ctx, a.cur, func(s int) bool { return k.site < 0 || s == k.site })
 	if cand == nil || len(changes) == 0 {
 		return false, nil
 	}
 	for _, c := range changes {
-		if a.dropped.out(a.key(a.detour, c), len(a.steps)) {
+		if a.dropped.out(a.key(k.t, c), len(a.steps)) {
 			return false, nil
 		}
 	}
 	a.slack = true
-	ok, _, err := a.try(ctx, a.detour, cand, changes)
+	ok, _, err := a.try(ctx, k.t, cand, changes)
 	a.slack = false
 	return ok, err
 }

@@ -66,10 +66,8 @@ type work struct {
 	costly bool  // the last candidate cost too much
 	// banned are rewrites that measurement took back.
 	banned dropped
-	// An attempt of explore may begin with a rewrite of detour's; slack is set
-	// while one that costs something is taken.
-	detour Transform
-	slack  bool
+	// slack is set while a rewrite that costs something may be taken.
+	slack bool
 }
 
 // dropped are the rewrites that were refused, by key. One that only cost too
