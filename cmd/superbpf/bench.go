@@ -292,6 +292,9 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, m); err != nil {
 			return nil, err
 		}
+		if err := s.keepPrices(opt.Options.Model); err != nil {
+			return nil, err
+		}
 	}
 	for try := 0; ; try++ {
 		if err := compareOutcome(ctx, b, s, in, best, res.Output, o, log, try); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/measure"
 	"github.com/superbpf/superbpf/measure/mapstate"
@@ -24,18 +25,35 @@ func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipe
 	if err != nil {
 		return pipeline.Ranking{}, err
 	}
-	note := "measured "
-	if r.Best == 0 {
-		note += "slower than the input in every form"
-	} else {
-		note += r.Verdicts[r.Best].String()
-		if ratio := r.Ratios[r.Best]; ratio > 0 {
-			note += fmt.Sprintf(", %.3f of the input's time", ratio)
-		} else {
-			note += fmt.Sprintf(", %+.2f ns", r.Changes[r.Best]) // too short for a ratio
+	out := pipeline.Ranking{Best: r.Best, Slower: r.Verdicts[1] == measure.Slower, Measured: make([]pipeline.Measurement, len(objects))}
+	if !r.OnFrames && r.Final.Reason == "" {
+		for k, i := range r.Finalists {
+			c := r.Final.Rivals[k].Change
+			out.Measured[i] = pipeline.Measurement{Change: c.Mid, Error: (c.High - c.Low) / (2 * normal95), OK: true}
 		}
 	}
-	return pipeline.Ranking{Best: r.Best, Slower: r.Verdicts[1] == measure.Slower, Note: note}, nil
+	switch i := slices.Index(r.Finalists, r.Best); {
+	case r.Best == 0:
+		out.Note = "measured slower than the input in every form"
+	case i < 0:
+		out.Note = "measured " + r.Verdicts[r.Best].String()
+	default:
+		out.Note = raceNote(r.Final.Rivals[i])
+	}
+	return out, nil
+}
+
+// normal95 is half the width of a 95 % interval in standard errors.
+const normal95 = 1.96
+
+// raceNote says how a program compares with the input.
+func raceNote(d measure.Diff) string {
+	note := "measured " + d.Verdict.String()
+	if mid, low, high, ok := d.Ratio(); ok {
+		return note + fmt.Sprintf(": %.3f of the input's time (95 %%: %.3f to %.3f)", mid, low, high)
+	}
+	// Too short for a ratio.
+	return note + fmt.Sprintf(": %+.2f ns (95 %%: %+.2f to %+.2f)", d.Change.Mid, d.Change.Low, d.Change.High)
 }
 
 // Slower asks two sessions: one in forty says so of equals.

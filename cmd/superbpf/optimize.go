@@ -33,6 +33,7 @@ type settings struct {
 	budget    time.Duration
 	seed      int64
 	costFile  string
+	learnCost string
 	inPlace   bool
 	programs  []string
 	pcap      string
@@ -54,6 +55,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.DurationVar(&s.budget, "budget", 20*time.Second, "wall-clock ceiling for each function")
 	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")
 	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`; \"static\" for K2's plain sum over all instructions")
+	f.StringVar(&s.learnCost, "learn-cost", "", "cost model file to go on from, if it is there, and to keep with the prices refined by what is measured")
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
@@ -90,6 +92,7 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
   sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
   sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml
   sudo superbpf optimize xdp.o -o xdp.opt.o --kernels running,6.1,6.12
+  sudo superbpf optimize xdp.o -o xdp.opt.o --learn-cost here.json
   superbpf optimize lsm.o -o lsm.opt.o --kernels 6.12 --no-measure`,
 		Args: exactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -152,7 +155,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{packets, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
 			return err
 		}
-		if err := pipeline.Confirm(ctx, res, opt.Options.Gates); err != nil {
+		if err := errors.Join(pipeline.Confirm(ctx, res, opt.Options.Gates), s.keepPrices(opt.Options.Model)); err != nil {
 			return err
 		}
 	}
@@ -264,11 +267,31 @@ func sameFile(a, b string) (bool, error) {
 
 // costModel reads the model asked for, or the default.
 func (s *settings) costModel() (*cost.Model, error) {
+	if s.learnCost != "" {
+		if m, err := cost.Read(s.learnCost); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return m, err
+		}
+	}
 	switch s.costFile {
 	case "":
 		return cost.Default(), nil
 	case "static":
+		if s.learnCost != "" {
+			return nil, fail(exitUsage, "--cost static has no prices to learn: leave out --learn-cost")
+		}
 		return cost.Unweighted(), nil
 	}
 	return cost.Read(s.costFile)
+}
+
+// keepPrices writes a model that measurements refined, if it is to be kept.
+func (s *settings) keepPrices(m *cost.Model) error {
+	if s.learnCost == "" || m.Refined == 0 {
+		return nil
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(s.learnCost, append(b, '\n'))
 }

@@ -27,7 +27,7 @@ func (s *benchSettings) conditions(programs []string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
 		"suite": s.suite, "programs": programs, "input_mcpu": s.cpu, "packets": s.packets, "quick": s.quick, "iface": s.iface,
 		"objective": s.objective, "effort": s.level, "mcpu": s.mcpu, "solver": s.solver, "budget": s.budget.String(), "seed": s.seed,
-		"cost": s.costFile, "in_place": s.inPlace, "pcap": s.pcap, "disable": s.disable, "chain": s.chain, "type": s.progType, "kernels": s.kernels, "kernel": loader.Release(),
+		"cost": s.costFile, "learn_cost": s.learnCost, "in_place": s.inPlace, "pcap": s.pcap, "disable": s.disable, "chain": s.chain, "type": s.progType, "kernels": s.kernels, "kernel": loader.Release(),
 	}, "", "  ")
 }
 

@@ -75,12 +75,13 @@ func weightsOf(f *prog.Func, weights []float64) []float64 {
 }
 
 // The model's own error: prices may be off by priorSpread of themselves, but by no
-// less than leastSpread however much was measured; what a sum of prices cannot know
+// less than leastSpread and leastDoubt (ns) however much was measured; what a sum of prices cannot know
 // (instructions that run side by side) is misfit of the predicted change, and at
 // least leastMisfit, in ns.
 const (
 	priorSpread = 0.3
 	leastSpread = 0.03
+	leastDoubt  = 0.02
 	misfit      = 0.25
 	leastMisfit = 0.1
 	leastPrice  = 1e-3 // ns
@@ -141,7 +142,8 @@ func (m *Model) variance(key string, price float64) float64 {
 	if !ok {
 		spread = priorSpread
 	}
-	return spread * spread * price * price
+	sd := max(spread*price, leastDoubt)
+	return sd * sd
 }
 
 func (m *Model) price(key string) float64 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -234,4 +235,144 @@ func TestSlowRewriteIsWithdrawn(t *testing.T) {
 			t.Errorf("%q: %d measurements", c.slow, m.asked)
 		}
 	}
+}
+
+// dropDead deletes the moves that another follows: all in one step.
+type dropDead struct{}
+
+func (dropDead) Name() string { return "drop-dead" }
+
+func (dropDead) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []Change) {
+	last := 0
+	for k := range f.Insns {
+		if r := f.Insns[k].Row(); r.Fn == isa.FnMov && r.Imm {
+			last++
+		}
+	}
+	return dropMoves{}.Run(ctx, f, func(site int) bool { return site < last-1 && allow(site) })
+}
+
+// Of a step of many rewrites, the slow one alone is withdrawn.
+func TestSlowRewriteOfAStepIsWithdrawn(t *testing.T) {
+	for _, c := range []struct {
+		slow  []string
+		slots int
+		want  string
+	}{
+		{[]string{"= 104"}, 3, "drop-dead (r0 = 104)"},
+		{[]string{"= 100"}, 3, "drop-dead (r0 = 100)"},
+		{[]string{"= 107"}, 3, "drop-dead (r0 = 107)"},
+		{[]string{"= 102", "= 107"}, 4, "drop-dead (r0 = 107)"},
+	} {
+		obj := listingObject{[]*prog.Func{moves(9)}}
+		opt := Options{Objective: cost.Size, Transforms: []Transform{dropDead{}}, Prover: wants{}, Gates: []Gate{needs{"exit"}}}
+		res, err := Optimize(context.Background(), obj, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(res.Functions[0].Steps); n != 1 {
+			t.Fatalf("%d steps, want one of many rewrites", n)
+		}
+		m := &slowWithout{texts: c.slow}
+		if err := Select(context.Background(), obj, res, opt, m); err != nil {
+			t.Fatal(err)
+		}
+		fr := res.Functions[0]
+		if m.slow(res.Output) || fr.After.Slots != c.slots || !strings.Contains(fr.Measured, c.want) {
+			t.Errorf("%q: %d slots, want %d; slow: %v; %s\n%s", c.slow, fr.After.Slots, c.slots, m.slow(res.Output), fr.Measured, res.Output)
+		}
+	}
+}
+
+// together is slow when it lacks both of two texts.
+type together struct{ slowWithout }
+
+func (m *together) slowBoth(object []byte) bool {
+	return !bytes.Contains(object, []byte(m.texts[0])) && !bytes.Contains(object, []byte(m.texts[1]))
+}
+
+func (m *together) Race(_ context.Context, _ string, objects [][]byte) (Ranking, error) {
+	return Ranking{Best: 1, Slower: m.slowBoth(objects[1])}, nil
+}
+
+func (m *together) Slower(_ context.Context, _ string, _, object []byte) (bool, error) {
+	return m.slowBoth(object), nil
+}
+
+// Rewrites that are slow together only are withdrawn together.
+func TestRewritesThatAreSlowTogether(t *testing.T) {
+	obj := listingObject{[]*prog.Func{moves(9)}}
+	opt := Options{Objective: cost.Size, Transforms: []Transform{dropDead{}}, Prover: wants{}, Gates: []Gate{needs{"exit"}}}
+	res, err := Optimize(context.Background(), obj, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &together{slowWithout{texts: []string{"= 101", "= 107"}}}
+	if err := Select(context.Background(), obj, res, opt, m); err != nil {
+		t.Fatal(err)
+	}
+	if fr := res.Functions[0]; m.slowBoth(res.Output) || !strings.Contains(fr.Measured, "rewrites)") {
+		t.Errorf("%s\n%s", fr.Measured, res.Output)
+	}
+}
+
+// tenfold multiplies where the input shifts.
+type tenfold struct{}
+
+func (tenfold) Name() string { return "tenfold" }
+
+func (tenfold) Run(_ context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []Change) {
+	g := f.Clone()
+	for k := range g.Insns {
+		if g.Insns[k].Op == isa.ALU(isa.FnLsh, 64, true) && allow(0) {
+			g.Insns[k].Op = isa.ALU(isa.FnMul, 64, true)
+			return g, []Change{{At: k, Text: "multiply"}}
+		}
+	}
+	return nil, nil
+}
+
+// costly measures every candidate as slower by some ns, but not by enough to take
+// it back.
+type costly struct{}
+
+func (costly) Race(_ context.Context, _ string, objects [][]byte) (Ranking, error) {
+	return Ranking{Best: 1, Measured: []Measurement{1: {Change: 0.5, Error: 0.05, OK: true}}}, nil
+}
+
+func (costly) Slower(context.Context, string, []byte, []byte) (bool, error) { return false, nil }
+
+// What was measured prices the next candidates: a rewrite that the model took for a
+// gain is refused once measurements have refined the price.
+func TestMeasuredPricesDecide(t *testing.T) {
+	model := cost.Default()
+	mul, shift := isa.RowOf(isa.ALU(isa.FnMul, 64, true)).Name, isa.RowOf(isa.ALU(isa.FnLsh, 64, true)).Name
+	model.Insn[mul], model.Insn[shift] = 0.03, 0.035
+	if err := model.Init(); err != nil {
+		t.Fatal(err)
+	}
+	f := moves(1)
+	f.Insns = slices.Insert(f.Insns, 1, prog.New(isa.Insn{Op: isa.ALU(isa.FnLsh, 64, true), Imm: 2}))
+	for k := range f.Insns {
+		f.Insns[k].Origin = k
+	}
+	obj := listingObject{[]*prog.Func{f}}
+	opt := Options{Model: model, Transforms: []Transform{tenfold{}}, Prover: wants{}, Gates: []Gate{needs{"exit"}}}
+	for try := range 20 {
+		res, err := Optimize(context.Background(), obj, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fr := res.Functions[0]
+		if len(fr.Steps) == 0 {
+			if try == 0 || fr.Refused.Cost == 0 || model.Insn[mul] <= model.Insn[shift] {
+				t.Errorf("refused in try %d: %+v; prices %g and %g", try, fr.Refused, model.Insn[mul], model.Insn[shift])
+			}
+			return
+		}
+		if err := Select(context.Background(), obj, res, opt, costly{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Errorf("still taken; prices %g and %g", model.Insn[mul], model.Insn[shift])
 }
