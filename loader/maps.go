@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/superbpf/superbpf/optimizer/elf/relax"
 )
 
 // Loaded is a program in the kernel with maps of its own.
@@ -17,9 +19,10 @@ type Loaded struct {
 	spec *ebpf.CollectionSpec
 }
 
-// Open loads a program of an object with fresh maps. The caller closes it.
-func Open(object []byte, program string) (*Loaded, error) {
-	spec, err := parse(object, program, "", true)
+// Open loads a program of an object with fresh maps; typ is as in Kernel.Type.
+// The caller closes it.
+func Open(object []byte, program, typ string) (*Loaded, error) {
+	spec, err := parse(object, program, typ, true)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +34,12 @@ func Open(object []byte, program string) (*Loaded, error) {
 // does. Both get a flat context of numbers, run the same instructions, and may
 // call the same helpers; a raw tracepoint's context is 96 bytes.
 func OpenTestable(object []byte, program string) (*Loaded, error) {
-	spec, err := parse(object, program, "", true)
+	return OpenTestableAs(object, program, "")
+}
+
+// OpenTestableAs is OpenTestable with Kernel.Type.
+func OpenTestableAs(object []byte, program, typ string) (*Loaded, error) {
+	spec, err := parse(object, program, typ, true)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +63,7 @@ func open(spec *ebpf.CollectionSpec, program string) (*Loaded, error) {
 
 // MapNames lists an object's maps, in alphabetical order.
 func MapNames(object []byte) ([]string, error) {
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	spec, _, err := relax.Collection(object, relax.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the object: %w", err)
 	}

@@ -12,9 +12,15 @@ import (
 // FromObject makes a subject of a program in an object file's bytes. Each
 // instance's maps start with what the object and then the states say.
 func FromObject(name string, object []byte, program string, states []mapstate.State) Subject {
+	return FromObjectAs(name, object, program, "", states)
+}
+
+// FromObjectAs is FromObject with the section name ("xdp", "tc", ...) that gives
+// the type of programs whose own section's name gives none.
+func FromObjectAs(name string, object []byte, program, typ string, states []mapstate.State) Subject {
 	sum := sha256.Sum256(object)
 	return Subject{Name: name, Hash: hex.EncodeToString(sum[:]), Load: func() (*Instance, error) {
-		l, err := loader.OpenTestable(object, program)
+		l, err := loader.OpenTestableAs(object, program, typ)
 		if err != nil {
 			return nil, err
 		}

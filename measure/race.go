@@ -20,6 +20,9 @@ type RaceOptions struct {
 	Paths  int
 	// Maps are initial contents beyond the objects' own.
 	Maps []mapstate.State
+	// Type is the section name that gives the type of programs whose own
+	// section's name gives none.
+	Type string
 	// Latency holds the settings of the final; its Inputs are ignored.
 	Latency LatencyOptions
 	// Finalists is how many reach the final (3).
@@ -62,7 +65,7 @@ func Race(ctx context.Context, program string, objects [][]byte, o RaceOptions) 
 	}
 	subjects := make([]Subject, len(objects))
 	for i, obj := range objects {
-		subjects[i] = FromObject(fmt.Sprintf("%s#%d", program, i), obj, program, o.Maps)
+		subjects[i] = FromObjectAs(fmt.Sprintf("%s#%d", program, i), obj, program, o.Type, o.Maps)
 	}
 	return RaceSubjects(ctx, subjects, o)
 }

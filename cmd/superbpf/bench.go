@@ -287,7 +287,7 @@ func benchOne(ctx context.Context, stderr io.Writer, b *benchmarks.Bench, s *ben
 	}
 	o.Seconds = time.Since(start).Seconds()
 	fmt.Fprintf(stderr, "  optimized in %.1f s; comparing behaviour and timing\n", o.Seconds)
-	m := meter{in, b.States, s.latency()}
+	m := meter{in, b.States, s.latency(), s.progType}
 	if s.objective == "latency" {
 		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, m); err != nil {
 			return nil, err

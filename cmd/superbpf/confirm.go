@@ -9,23 +9,23 @@ import (
 )
 
 // confirm has the running kernel run both programs on the counterexample and
-// notes what it said.
-func (c *counterexample) confirm(first, second []byte, nameA, nameB string) {
+// notes what it said. typ is the type of programs whose section gives none.
+func (c *counterexample) confirm(first, second []byte, nameA, nameB, typ string) {
 	if os.Geteuid() != 0 {
 		c.Kernel = "not asked: needs root"
 		return
 	}
-	x, err := c.kernelRun(first, nameA)
+	x, err := c.kernelRun(first, nameA, typ)
 	if err != nil {
 		c.Kernel = "not confirmed: the first object: " + err.Error()
 		return
 	}
-	again, err := c.kernelRun(first, nameA)
+	again, err := c.kernelRun(first, nameA, typ)
 	if err != nil || x.differs(again) != "" {
 		c.Kernel = "not confirmed: the first program does not agree with itself"
 		return
 	}
-	y, err := c.kernelRun(second, nameB)
+	y, err := c.kernelRun(second, nameB, typ)
 	if err != nil {
 		c.Kernel = "not confirmed: the second object: " + err.Error()
 		return
@@ -45,8 +45,8 @@ type kernelOutcome struct {
 }
 
 // kernelRun loads a program with maps of its own, fills them, and runs it once.
-func (c *counterexample) kernelRun(object []byte, name string) (*kernelOutcome, error) {
-	l, err := loader.Open(object, name)
+func (c *counterexample) kernelRun(object []byte, name, typ string) (*kernelOutcome, error) {
+	l, err := loader.Open(object, name, typ)
 	if err != nil {
 		return nil, err
 	}

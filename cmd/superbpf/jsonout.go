@@ -17,6 +17,7 @@ type jsonResult struct {
 	Stopped   bool           `json:"stopped"` // interrupted: the output is the best so far
 	Functions []jsonFunction `json:"functions"`
 	Programs  []jsonProgram  `json:"programs"`
+	Notes     []string       `json:"notes,omitempty"` // about the output as a whole
 }
 
 type jsonFunction struct {
@@ -62,7 +63,7 @@ type jsonKernel struct {
 
 // writeJSON prints a result for programs to read.
 func writeJSON(w io.Writer, in, out string, opt *optimization, res *pipeline.Result) error {
-	j := jsonResult{Input: in, Output: out, Solver: opt.SolverName, Kernels: opt.GateNames(), Stopped: res.Stopped,
+	j := jsonResult{Input: in, Output: out, Solver: opt.SolverName, Kernels: opt.GateNames(), Stopped: res.Stopped, Notes: res.Notes,
 		Functions: []jsonFunction{}, Programs: []jsonProgram{}}
 	for k := range res.Functions {
 		fr := &res.Functions[k]

@@ -22,6 +22,7 @@ import (
 // measureSettings are the options of measure.
 type measureSettings struct {
 	program, pcap, profile string
+	progType               string
 	seed                   int64
 	packets, context       int
 	quick                  bool
@@ -67,7 +68,8 @@ anew for every run:
 Fields are in memory order: u8 u16 u32 u64, be16 be32 be64, ip, mac, pad (zero
 bytes), hex, cookie:N (the cookie of the N-th socket that runs a socket hook).
 
-Exit code 0: same behaviour, B is not slower. 4: B is slower. 5: they differ.`,
+Exit code 0: same behaviour, B is not slower. 4: B is slower. 5: they differ. 1: as
+far as could be told it is neither, but not all programs could be compared.`,
 		Example: `  sudo superbpf measure old.o new.o
   sudo superbpf measure old.o new.o --program xdp_main --pcap traffic.pcapng
   sudo superbpf measure old.o new.o --maps maps.yaml --maps routes=routes.json
@@ -81,6 +83,7 @@ Exit code 0: same behaviour, B is not slower. 4: B is slower. 5: they differ.`,
 	}
 	f := c.Flags()
 	f.StringVar(&s.program, "program", "", "only this program")
+	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
 	f.StringVar(&s.pcap, "pcap", "", "packets to run on (pcap or pcapng)")
 	f.StringVar(&s.profile, "traffic", "", "packets to run on: a traffic profile (YAML, see 'superbpf traffic --help')")
 	f.IntVar(&s.packets, "packets", 20_000, "inputs for the comparison of behaviour")
@@ -108,7 +111,7 @@ func runMeasure(ctx context.Context, stdout, stderr io.Writer, args []string, s 
 		if objects[i], err = os.ReadFile(name); err != nil {
 			return err
 		}
-		obj, err := elf.Read(objects[i])
+		obj, err := elf.ReadAs(objects[i], s.progType)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -130,13 +133,18 @@ func runMeasure(ctx context.Context, stdout, stderr io.Writer, args []string, s 
 		return err
 	}
 	r := newRecorder(s.out, uint64(s.seed))
-	worst := 0
+	worst, failed := 0, 0
 	for _, name := range names {
-		x := measure.FromObject(args[0], objects[0], name, states)
-		y := measure.FromObject(args[1], objects[1], name, states)
+		x := measure.FromObjectAs(args[0], objects[0], name, s.progType, states)
+		y := measure.FromObjectAs(args[1], objects[1], name, s.progType, states)
 		code, err := s.compare(ctx, stdout, stderr, name, x, y, in, r)
-		if err != nil {
+		if err != nil && (ctx.Err() != nil || len(names) == 1) {
 			return errors.Join(fmt.Errorf("%s: %w", name, err), r.tables())
+		} else if err != nil {
+			// One that this kernel refuses does not keep the others from being
+			// measured.
+			fmt.Fprintf(stdout, "%s: not compared: %v\n", name, err)
+			failed++
 		}
 		worst = max(worst, code)
 	}
@@ -148,6 +156,9 @@ func runMeasure(ctx context.Context, stdout, stderr io.Writer, args []string, s 
 		return fail(exitSlower, "%s is slower", args[1])
 	case exitDifferent:
 		return fail(exitDifferent, "%s behaves differently", args[1])
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d programs were not compared; name those that can be with --program", failed, len(names))
 	}
 	return nil
 }

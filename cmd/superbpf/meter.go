@@ -17,10 +17,11 @@ type meter struct {
 	inputs  []measure.Input
 	maps    []mapstate.State
 	options measure.LatencyOptions // of the final heat
+	typ     string                 // of programs whose section gives none
 }
 
 func (m meter) Race(ctx context.Context, program string, objects [][]byte) (pipeline.Ranking, error) {
-	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Maps: m.maps,
+	r, err := measure.Race(ctx, program, objects, measure.RaceOptions{Inputs: m.inputs, Maps: m.maps, Type: m.typ,
 		Latency: m.options})
 	if err != nil {
 		return pipeline.Ranking{}, err
@@ -58,7 +59,7 @@ func raceNote(d measure.Diff) string {
 
 // Slower asks two sessions: one in forty says so of equals.
 func (m meter) Slower(ctx context.Context, program string, than, object []byte) (bool, error) {
-	x, y := measure.FromObject("input", than, program, m.maps), measure.FromObject("output", object, program, m.maps)
+	x, y := measure.FromObjectAs("input", than, program, m.typ, m.maps), measure.FromObjectAs("output", object, program, m.typ, m.maps)
 	paths, err := measure.Representatives(ctx, x, m.inputs, 6)
 	if err != nil {
 		return false, err

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/superbpf/superbpf/measure"
 	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/elf"
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/rules"
@@ -152,12 +152,16 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		if res.Changed() {
 			fmt.Fprintln(stderr, "timing the candidates (--no-measure leaves that out)")
 		}
-		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{packets, states, measure.LatencyOptions{Seed: uint64(s.seed)}}); err != nil {
+		if err := pipeline.Select(ctx, opt.Object, res, opt.Options, meter{packets, states, measure.LatencyOptions{Seed: uint64(s.seed)}, s.progType}); err != nil {
 			return err
 		}
 		if err := errors.Join(pipeline.Confirm(ctx, res, opt.Options.Gates), s.keepPrices(opt.Options.Model)); err != nil {
 			return err
 		}
+	}
+	if lost := elf.LostSections(input, res.Output); len(lost) > 0 {
+		res.Notes = append(res.Notes, fmt.Sprintf("Debug sections for debuggers and disassemblers (%s) described the old code and are empty now; "+
+			"line and function information for the kernel, bpftool and libbpf (.BTF, .BTF.ext) was moved with the code.", strings.Join(lost, " ")))
 	}
 	cert, err := pipeline.NewCertificate(input, res, opt.SolverName)
 	if err != nil {
@@ -185,84 +189,6 @@ func printResult(w io.Writer, in, out string, opt *optimization, res *pipeline.R
 		}
 	}
 	return writeTable(w, res)
-}
-
-// writeOutputs writes the object, its report and its certificate, each
-// atomically and the object last.
-func writeOutputs(out string, res *pipeline.Result, cert *pipeline.Certificate) error {
-	cb, err := json.Marshal(cert)
-	if err != nil {
-		return err
-	}
-	if err := writeFile(out+".cert.json", cb); err != nil {
-		return err
-	}
-	var rep reportBuffer
-	if err := pipeline.WriteReport(&rep, res); err != nil {
-		return err
-	}
-	if err := writeFile(out+".report.txt", rep.Bytes()); err != nil {
-		return err
-	}
-	return writeFile(out, res.Output)
-}
-
-// writeFile replaces path atomically.
-func writeFile(path string, b []byte) error {
-	t, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name())
-	_, err = t.Write(b)
-	if err == nil {
-		err = t.Chmod(0o644)
-	}
-	if err == nil {
-		err = t.Sync()
-	}
-	if cerr := t.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(t.Name(), path)
-}
-
-// checkOutput finds out before the work whether the output can be written.
-func checkOutput(in, out string) error {
-	for _, o := range []string{out, out + ".cert.json", out + ".report.txt"} {
-		if same, err := sameFile(in, o); err != nil {
-			return err
-		} else if same {
-			return fail(exitUsage, "%s is the input: name another output", o)
-		}
-	}
-	if st, err := os.Stat(out); err == nil && st.IsDir() {
-		return fail(exitUsage, "%s is a directory: name a file", out)
-	}
-	dir := filepath.Dir(out)
-	t, err := os.CreateTemp(dir, "."+filepath.Base(out)+"-*")
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail(exitUsage, "the folder %s does not exist: make it, or name another output", dir)
-	} else if err != nil {
-		return fmt.Errorf("the output cannot be written: %w", err)
-	}
-	t.Close()
-	return os.Remove(t.Name())
-}
-
-func sameFile(a, b string) (bool, error) {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false, err
-	}
-	y, err := os.Stat(b)
-	if err != nil {
-		return false, nil // the output need not exist yet
-	}
-	return os.SameFile(x, y), nil
 }
 
 // costModel reads the model asked for, or the default.

@@ -150,7 +150,7 @@ func verifyPair(ctx context.Context, inName, outName string, o verifyOptions) (*
 		}
 		f.found(w, n, err)
 		if w != nil {
-			f.Counterexample.confirm(in, out, x.Name, b.Functions()[x.B].Name)
+			f.Counterexample.confirm(in, out, x.Name, b.Functions()[x.B].Name, o.progType)
 		}
 	}
 	return r, nil

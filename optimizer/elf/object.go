@@ -1,6 +1,7 @@
 package elf
 
 import (
+	"bytes"
 	delf "debug/elf"
 	"fmt"
 	"strings"
@@ -83,6 +84,23 @@ func (o *Object) Callee(name string) *prog.Func {
 		}
 	}
 	return found
+}
+
+// LostSections names the sections of an object that have no contents in what
+// was written for it: DWARF, which speaks of addresses throughout.
+func LostSections(in, out []byte) []string {
+	a, err1 := delf.NewFile(bytes.NewReader(in))
+	b, err2 := delf.NewFile(bytes.NewReader(out))
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	var lost []string
+	for i, s := range a.Sections {
+		if s.Size > 0 && i < len(b.Sections) && b.Sections[i].Size == 0 && s.Type == delf.SHT_PROGBITS {
+			lost = append(lost, s.Name)
+		}
+	}
+	return lost
 }
 
 // Raw is a function's bytes and, in words, its relocations: what is left to

@@ -55,6 +55,8 @@ type Result struct {
 	// Stopped says that the run was interrupted or out of budget; the output
 	// is the best so far.
 	Stopped bool
+	// Notes are remarks about the output as a whole, for the report.
+	Notes []string
 }
 
 // Changed reports whether any function got better.

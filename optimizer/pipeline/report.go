@@ -79,6 +79,9 @@ func Diff(before, after *prog.Func, context int) string {
 // WriteReport writes what was done to each function and why it is right.
 func WriteReport(w io.Writer, res *Result) error {
 	var b strings.Builder
+	for _, n := range res.Notes {
+		fmt.Fprintf(&b, "%s\n\n", n)
+	}
 	for k := range res.Functions {
 		fr := &res.Functions[k]
 		fmt.Fprintf(&b, "%s (section %s)\n", fr.Name, fr.Section)

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/superbpf/superbpf/optimizer/pipeline"
+)
+
+// file is one to be written.
+type file struct {
+	path string
+	data []byte
+}
+
+// writeOutputs writes the object, its report and its certificate: all three or
+// none.
+func writeOutputs(out string, res *pipeline.Result, cert *pipeline.Certificate) error {
+	cb, err := json.Marshal(cert)
+	if err != nil {
+		return err
+	}
+	var rep reportBuffer
+	if err := pipeline.WriteReport(&rep, res); err != nil {
+		return err
+	}
+	return writeFiles(file{out + ".cert.json", cb}, file{out + ".report.txt", rep.Bytes()}, file{out, res.Output})
+}
+
+// writeFile replaces path atomically.
+func writeFile(path string, b []byte) error { return writeFiles(file{path, b}) }
+
+// writeFiles replaces files, each atomically and in the order given, once all of
+// them lie complete on the disk under other names. If that fails nothing is
+// changed and nothing is left.
+func writeFiles(files ...file) error {
+	var ready []string
+	defer func() {
+		for _, name := range ready {
+			os.Remove(name)
+		}
+	}()
+	for _, f := range files {
+		t, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(f.path)+"-*")
+		if err != nil {
+			return err
+		}
+		ready = append(ready, t.Name())
+		_, err = t.Write(f.data)
+		if err == nil {
+			err = t.Chmod(0o644)
+		}
+		if err == nil {
+			err = t.Sync()
+		}
+		if err = errors.Join(err, t.Close()); err != nil {
+			return fmt.Errorf("%s cannot be written: %w", f.path, err)
+		}
+	}
+	for k, f := range files {
+		if err := os.Rename(ready[k], f.path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkOutput finds out before the work whether the output can be written.
+func checkOutput(in, out string) error {
+	for _, o := range []string{out, out + ".cert.json", out + ".report.txt"} {
+		if same, err := sameFile(in, o); err != nil {
+			return err
+		} else if same {
+			return fail(exitUsage, "%s is the input: name another output", o)
+		}
+		if st, err := os.Stat(o); err == nil && st.IsDir() {
+			return fail(exitUsage, "%s is a directory: name a file", o)
+		}
+	}
+	dir := filepath.Dir(out)
+	t, err := os.CreateTemp(dir, "."+filepath.Base(out)+"-*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(exitUsage, "the folder %s does not exist: make it, or name another output", dir)
+	} else if err != nil {
+		return fmt.Errorf("the output cannot be written: %w", err)
+	}
+	t.Close()
+	return os.Remove(t.Name())
+}
+
+func sameFile(a, b string) (bool, error) {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := os.Stat(b)
+	if err != nil {
+		return false, nil // the output need not exist yet
+	}
+	return os.SameFile(x, y), nil
+}
