@@ -79,6 +79,10 @@ func (r *run) storesFrom(i, end int) (*storeRun, bool) {
 	}
 	s := &storeRun{base: base, bytes: map[int64]byteRef{}, kind: r.vals.E.RegionOf(base).Kind}
 	switch s.kind {
+	case symex.Context:
+		if !r.vals.E.Scratch(base, 1) {
+			return nil, false
+		}
 	case symex.Stack, symex.Packet, symex.MapValue, symex.Record:
 	default:
 		return nil, false
@@ -184,10 +188,16 @@ func (b bytesOf) term(c *smt.Ctx, zero bool) (t smt.Term, ok bool) {
 // all must come before instruction limit then.
 func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, limit int, t bytesOf, ok bool) {
 	c := r.vals.C
-	if s.kind == symex.Stack {
+	// The kernel wants natural alignment.
+	switch s.kind {
+	case symex.Stack:
 		at, exact := c.IsConst(c.Sub(s.base, r.vals.Before[s.at[0]].Regs[isa.FP]))
 		if !exact || (int64(at)+off)%int64(w/8) != 0 {
-			return nil, 0, nil, false // the stack wants natural alignment
+			return nil, 0, nil, false
+		}
+	case symex.Context:
+		if !r.vals.E.Scratch(c.Add(s.base, c.Const(uint64(off), 64)), int(w/8)) {
+			return nil, 0, nil, false
 		}
 	}
 	limit = s.at[len(s.at)-1] + 1

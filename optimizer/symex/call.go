@@ -209,7 +209,8 @@ func (e *Engine) present(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
 // after makes the memory that a helper may have changed new.
 func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
 	other := e.writesOther(s, h)
-	keep := map[string]bool{"ctx": !h.WritesCtx && !h.ChangesPacket, "pkt": !h.WritesPacket && !h.ChangesPacket && !other, "rec": !other}
+	context := !h.WritesCtx && !h.ChangesPacket
+	keep := map[string]bool{"ctx": context, scratch: context, "pkt": !h.WritesPacket && !h.ChangesPacket && !other, "rec": !other}
 	if h.WritesMaps || other {
 		e.havoc(s, tok, keep)
 		return

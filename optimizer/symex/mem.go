@@ -44,7 +44,7 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		return t, nil
 	}
 	base, off := e.split(addr)
-	from, known := e.source(s, r, base)
+	from, known := e.source(s, r, e.class(r, base, off, n), base)
 	var t smt.Term
 	for i := range int64(n) {
 		b, ok := known[off+i]
@@ -65,13 +65,15 @@ func (e *Engine) at(base smt.Term, off int64) smt.Term {
 
 // source gives the memory that a load through base from region r sees: bytes
 // that are known by their offsets, and a token for all others.
-func (e *Engine) source(s *State, r Region, base smt.Term) (from smt.Term, known map[int64]smt.Term) {
-	class := r.class()
+func (e *Engine) source(s *State, r Region, class string, base smt.Term) (from smt.Term, known map[int64]smt.Term) {
 	if r.someMap() {
 		return e.memory(s, private), nil
 	}
 	if class == "" {
 		return e.Memory(s), nil // could be any class
+	}
+	if class == "ctx" && base != e.ctx {
+		return e.context(s), nil
 	}
 	ch := e.chain(s, class)
 	// The kernel rewrites context accesses: what was written need not be what
@@ -107,7 +109,8 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 		e.clobberStack(s, tok)
 		return nil
 	}
-	class := r.class()
+	base, off := e.split(addr)
+	class := e.class(r, base, off, n)
 	if r.someMap() {
 		e.havoc(s, c.UF("store", 0, e.memory(s, private), addr, v), keepPrivate())
 		return nil
@@ -116,7 +119,9 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 		e.havoc(s, c.UF("store", 0, e.Memory(s), addr, v), nil)
 		return nil
 	}
-	base, off := e.split(addr)
+	if class == "ctx" && base != e.ctx {
+		s.setMem(scratch, Chain{Token: c.UF("store", 0, e.context(s), addr, v)})
+	}
 	ch := e.chain(s, class)
 	g := Group{Base: base, Bytes: map[int64]smt.Term{}}
 	if r.Kind == MapValue {
@@ -124,7 +129,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	}
 	// The kernel turns a store to a context field into other instructions, which
 	// may ignore some values: a later store need not undo an earlier one.
-	if ch.Last.Base == base && r.Kind != Context {
+	if ch.Last.Base == base && class != "ctx" {
 		maps.Copy(g.Bytes, ch.Last.Bytes)
 		maps.Copy(g.Chunks, ch.Last.Chunks)
 	} else {
@@ -175,6 +180,36 @@ func (e *Engine) clobberStack(s *State, tok smt.Term) {
 	s.Frame = e.C.UF("frame-after", 0, tok)
 }
 
+// scratch is the class of the control block of a packet's context, cb: plain
+// bytes that belong to the program, which the kernel reads and writes as they are,
+// in any width (net/core/filter.c, bpf_skb_is_valid_access and
+// bpf_convert_ctx_access).
+const scratch = "cb"
+
+// class is the class of n bytes at off from base.
+func (e *Engine) class(r Region, base smt.Term, off int64, n int) string {
+	const from, to = 48, 68 // of struct __sk_buff
+	if r.Kind == Context && base == e.ctx && off >= from && off+int64(n) <= to && off%int64(n) == 0 {
+		switch e.Type {
+		case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit:
+			return scratch
+		}
+	}
+	return r.class()
+}
+
+// Scratch tells whether n bytes at addr are in the control block, where stores
+// may be joined.
+func (e *Engine) Scratch(addr smt.Term, n int) bool {
+	base, off := e.split(addr)
+	return e.class(e.RegionOf(addr), base, off, n) == scratch
+}
+
+// context is the whole context.
+func (e *Engine) context(s *State) smt.Term {
+	return e.C.UF("context", 0, e.Freeze(s, "ctx"), e.Freeze(s, scratch))
+}
+
 // contextPointer says whether a context field at off, read with n bytes, is
 // turned into a pointer by the kernel (net/core/filter.c, convert_ctx_access).
 func (e *Engine) contextPointer(off int64, n int) (Region, bool) {
@@ -215,7 +250,7 @@ func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, whole b
 		}
 	case r.Kind == Context && n >= 4:
 		// Which field this is, and so how wide it becomes, is not known.
-		return e.C.UF(fmt.Sprintf("context-field%d", n), 64, e.Freeze(s, "ctx"), addr), true, nil
+		return e.C.UF(fmt.Sprintf("context-field%d", n), 64, e.context(s), addr), true, nil
 	case r.Kind == Scalar && e.hidden:
 		if _, ok := e.contextPointer(off, n); ok {
 			return e.C.UF(fmt.Sprintf("maybe-pointer%d", n), 64, e.Memory(s), addr), true, nil

@@ -55,10 +55,12 @@ func (r Region) class() string {
 func (r Region) someMap() bool { return r.Kind == MapValue && r.Map == nil }
 
 // private names the classes that no map value lies in.
-func private(class string) bool { return class == "pkt" || class == "ctx" || class == "rec" }
+func private(class string) bool {
+	return class == "pkt" || class == "ctx" || class == scratch || class == "rec"
+}
 
 // keepPrivate makes all memory new but those classes.
-func keepPrivate() map[string]bool { return map[string]bool{"ctx": true, "pkt": true, "rec": true} }
+func keepPrivate() map[string]bool { return map[string]bool{"ctx": true, scratch: true, "pkt": true, "rec": true} }
 
 // Group is a set of bytes written through one base address.
 type Group struct {
