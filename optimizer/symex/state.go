@@ -60,7 +60,9 @@ func private(class string) bool {
 }
 
 // keepPrivate makes all memory new but those classes.
-func keepPrivate() map[string]bool { return map[string]bool{"ctx": true, scratch: true, "pkt": true, "rec": true} }
+func keepPrivate() map[string]bool {
+	return map[string]bool{"ctx": true, scratch: true, "pkt": true, "rec": true}
+}
 
 // Group is a set of bytes written through one base address.
 type Group struct {
