@@ -23,7 +23,9 @@ type optimization struct {
 	Object     *elf.Object
 	Options    pipeline.Options
 	SolverName string
-	closers    []func()
+	// AllowAtomics: see settings.
+	AllowAtomics bool
+	closers      []func()
 }
 
 func (o *optimization) Close() {
@@ -81,7 +83,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	if err != nil {
 		return nil, err
 	}
-	o := &optimization{Object: obj}
+	o := &optimization{Object: obj, AllowAtomics: s.atomics}
 	gates := s.gates
 	if gates == nil {
 		if gates, err = openGates(ctx, s.kernels, s.progType, io.Discard); err != nil {
@@ -95,13 +97,17 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		return nil, err
 	}
 	o.closers = append(o.closers, done)
-	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee})
+	if s.atomics && s.preserve {
+		o.Close()
+		return nil, fail(exitUsage, "--allow-atomics changes accesses that --preserve-shared keeps: choose one")
+	}
+	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: s.atomics, PreserveShared: s.preserve})
 	if err != nil {
 		o.Close()
 		return nil, err
 	}
 	o.closers = append(o.closers, validator.Close)
-	analyst, err := equiv.New(equiv.Options{Solver: "none", Callee: obj.Callee})
+	analyst, err := equiv.New(equiv.Options{Solver: "none", Callee: obj.Callee, PreserveShared: s.preserve})
 	if err != nil {
 		o.Close()
 		return nil, err
@@ -133,7 +139,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		Weights:   func(f *prog.Func) []float64 { return weights[f] },
 	}
 	if !disable["passes"] {
-		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, Disable: disable})
+		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, AllowAtomics: s.atomics, Disable: disable})
 	}
 	if !disable["rules"] {
 		set, err := rules.WithStore(s.ruleStore)

@@ -355,7 +355,7 @@ func keepObjects(out, name string, in []byte, res *pipeline.Result, opt *optimiz
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	cert, err := pipeline.NewCertificate(in, res, opt.SolverName)
+	cert, err := pipeline.NewCertificate(in, res, opt.SolverName, opt.AllowAtomics)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/superbpf/superbpf/measure"
 	"github.com/superbpf/superbpf/optimizer/cost"
@@ -44,6 +45,8 @@ type settings struct {
 	kernels   []string
 	gates     *gates // of kernels, for all objects of a run
 	ruleStore string
+	// What the user allows, and forbids, with memory that others see.
+	atomics, preserve bool
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -56,6 +59,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")
 	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`; \"static\" for K2's plain sum over all instructions")
 	f.StringVar(&s.learnCost, "learn-cost", "", "cost model file to go on from, if it is there, and to keep with the prices refined by what is measured")
+	sharedFlags(f, &s.atomics, &s.preserve)
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
@@ -67,6 +71,12 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.ruleStore, "rule-store", store, "rules to use besides those that come with the program, see superbpf rules")
 	f.StringVar(&s.chain, "chain", "", "only the Markov chain of this setting of K2's Table 8, 1 to 5 (default: all of them at -O3)")
 	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), engines...), " "))
+}
+
+// sharedFlags are the options about memory that others see: what a proof goes by.
+func sharedFlags(f *pflag.FlagSet, atomics, preserve *bool) {
+	f.BoolVar(atomics, "allow-atomics", false, "let a plain read-modify-write of memory become an atomic operation: fewer slots, much slower")
+	f.BoolVar(preserve, "preserve-shared", false, "keep every access to map memory as it is: none dropped, added, merged or reordered")
 }
 
 func optimizeCommand() *cobra.Command {
@@ -91,6 +101,7 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
   sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
   sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml
+  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size --allow-atomics
   sudo superbpf optimize xdp.o -o xdp.opt.o --kernels running,6.1,6.12
   sudo superbpf optimize xdp.o -o xdp.opt.o --learn-cost here.json
   superbpf optimize lsm.o -o lsm.opt.o --kernels 6.12 --no-measure`,
@@ -163,7 +174,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		res.Notes = append(res.Notes, fmt.Sprintf("Debug sections for debuggers and disassemblers (%s) described the old code and are empty now; "+
 			"line and function information for the kernel, bpftool and libbpf (.BTF, .BTF.ext) was moved with the code.", strings.Join(lost, " ")))
 	}
-	cert, err := pipeline.NewCertificate(input, res, opt.SolverName)
+	cert, err := pipeline.NewCertificate(input, res, opt.SolverName, opt.AllowAtomics)
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,9 @@ type Options struct {
 	Raw bool
 	// Callee finds the functions that calls go to.
 	Callee func(name string) *prog.Func
+	// AllowAtomics lets atomic operations that return nothing stand for plain
+	// read-modify-writes. PreserveShared keeps every access to map memory.
+	AllowAtomics, PreserveShared bool
 	// What makes proofs fast, off one by one, for measuring: answers that are
 	// remembered; one solver and its terms for many proofs; windows, and cuts at
 	// joins (with none but loops cut, whole paths are run); what is decided by

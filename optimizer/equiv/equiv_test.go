@@ -24,13 +24,15 @@ func validator(t testing.TB, o Options) *Validator {
 	return v
 }
 
-// Each case in testdata is two bodies and the verdict about replacing p by q.
+// Each case in testdata is two bodies and the verdict about replacing p by q,
+// perhaps under options.
 func TestCases(t *testing.T) {
 	files := caseFiles(t)
-	v := validator(t, Options{})
+	plain := validator(t, Options{})
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			p, q, want := readCase(t, file)
+			v := forCase(t, plain, file)
 			r := v.Func(context.Background(), p, q)
 			if r.Verdict.String() != want {
 				t.Errorf("verdict %v (%s), want %s", r.Verdict, r.Reason, want)
@@ -58,6 +60,25 @@ func caseFiles(t testing.TB) []string {
 		t.Fatalf("only %d cases found", len(files))
 	}
 	return files
+}
+
+// forCase is the validator for a case: plain, unless it has lines "option NAME".
+func forCase(t testing.TB, plain *Validator, file string) *Validator {
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range strings.Split(string(a.Comment), "\n") {
+		switch name, ok := strings.CutPrefix(l, "option "); {
+		case ok && name == "allow-atomics":
+			return validator(t, Options{AllowAtomics: true})
+		case ok && name == "preserve-shared":
+			return validator(t, Options{PreserveShared: true})
+		case ok:
+			t.Fatalf("%s: no option %q", file, name)
+		}
+	}
+	return plain
 }
 
 func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {

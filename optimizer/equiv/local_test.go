@@ -17,7 +17,7 @@ func TestLocalCases(t *testing.T) {
 		if prog.SameCode(p, q) {
 			continue
 		}
-		r, _ := v.proveLocally(context.Background(), p, q)
+		r, _ := forCase(t, v, file).proveLocally(context.Background(), p, q)
 		if r.Verdict == Equal {
 			proved++
 			if want != "Equal" {

@@ -69,6 +69,7 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 	}
 	s.queue.s = s
 	s.e = symex.NewEngine(v.c, p, v.opt.Callee)
+	s.e.PreserveShared = v.opt.PreserveShared
 	s.slots = stackSlots(p, q)
 	pj, qj := s.p.joins(), s.q.joins()
 	if how == everyJoin {

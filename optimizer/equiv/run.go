@@ -115,9 +115,12 @@ func (s *sim) region(at, qt int, ps, qs *symex.State) error {
 		}
 		return s.align(tok, pCalls, st)
 	}
+	if s.v.opt.AllowAtomics { // but those that P makes, too, are what they are
+		s.e.Plain = func(tok smt.Term) bool { return !known[tok] }
+	}
 	s.e.Replacing(true)
 	qe, err := s.paths(s.q, qt, qs)
-	s.e.Align = nil
+	s.e.Align, s.e.Plain = nil, nil
 	if err != nil {
 		return err
 	}

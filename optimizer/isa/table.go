@@ -217,6 +217,12 @@ func Load(width uint8, signed bool) Op { return memOps[memKey{KindLoad, 0, width
 // Store returns the row of a store of a register or an immediate.
 func Store(width uint8, imm bool) Op { return memOps[memKey{KindStore, 0, width, false, imm}] }
 
+// ReadModifyWrite: an atomic operation that combines memory with a register and
+// returns nothing.
+func (r *Row) ReadModifyWrite() bool {
+	return r.Kind == KindAtomic && r.Store != nil && r.Result == nil && r.Fn != FnStoreRel
+}
+
 // Atomic returns the row of an atomic operation; width 32 or 64.
 func Atomic(fn Fn, width uint8, fetch bool) Op {
 	return memOps[memKey{KindAtomic, fn, width, fetch, false}]

@@ -14,7 +14,7 @@ import (
 
 func validator(t *testing.T, solver string) *equiv.Validator {
 	t.Helper()
-	v, err := equiv.New(equiv.Options{Solver: solver})
+	v, err := equiv.New(equiv.Options{Solver: solver, AllowAtomics: true})
 	if err != nil && os.Getenv("SUPERBPF_REQUIRE_Z3") != "1" {
 		t.Skip(err)
 	}
@@ -78,7 +78,7 @@ func TestCases(t *testing.T) {
 	v := validator(t, "none")
 	for name, c := range readCases(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, p := range All(Config{MCPU: 4, Validator: v}) {
+			for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 				if p.Name() != c.pass {
 					continue
 				}
@@ -103,7 +103,7 @@ func TestEverySiteIsProved(t *testing.T) {
 	sites := 0
 	for name, c := range readCases(t) {
 		for _, f := range []*prog.Func{c.before, c.after} {
-			for _, p := range All(Config{MCPU: 4, Validator: v}) {
+			for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 				for site := 0; ; site++ {
 					g, changes := p.Run(context.Background(), f, func(s int) bool { return s == site })
 					if g == nil {
@@ -127,7 +127,7 @@ func TestEverySiteIsProved(t *testing.T) {
 func TestRefusedSitesLeaveTheFunctionAlone(t *testing.T) {
 	v := validator(t, "none")
 	for name, c := range readCases(t) {
-		for _, p := range All(Config{MCPU: 4, Validator: v}) {
+		for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 			if g, changes := p.Run(t.Context(), c.before, func(int) bool { return false }); g != nil || changes != nil {
 				t.Errorf("%s: %s changed something nobody allowed", name, p.Name())
 			}

@@ -45,6 +45,7 @@ var table = []Pass{
 	{Name: "comparisons", Doc: "fold what prepares a comparison into it", run: comparisons, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
+	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},
 	// Wider stores hide the ones that set their bytes before.
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
@@ -67,6 +68,8 @@ type Config struct {
 	// Weights gives the expected runs of each instruction in one run of a
 	// function; nil for cost.Guess.
 	Weights func(f *prog.Func) []float64
+	// AllowAtomics lets plain read-modify-writes become atomic operations.
+	AllowAtomics bool
 	// Disable leaves out passes by name.
 	Disable map[string]bool
 }

@@ -18,6 +18,9 @@ type Certificate struct {
 	Input  string // SHA-256 of the input object, hex
 	Output string
 	Solver string
+	// AllowAtomics: the user let plain read-modify-writes become atomic
+	// operations. Whoever checks the certificate has to agree to that.
+	AllowAtomics bool `json:",omitempty"`
 	// Kernels lists, by program, the kernels that accepted the output.
 	Kernels   map[string][]string
 	Functions []FunctionCertificate
@@ -113,9 +116,10 @@ func (l *Link) Decode(f *prog.Func) (*prog.Func, error) {
 	return &g, nil
 }
 
-// NewCertificate describes a result.
-func NewCertificate(input []byte, res *Result, solver string) (*Certificate, error) {
-	c := &Certificate{Format: 2, Input: digest(input), Output: digest(res.Output), Solver: solver, Kernels: map[string][]string{}}
+// NewCertificate describes a result; atomics: plain read-modify-writes may have
+// become atomic operations.
+func NewCertificate(input []byte, res *Result, solver string, atomics bool) (*Certificate, error) {
+	c := &Certificate{Format: 2, AllowAtomics: atomics, Input: digest(input), Output: digest(res.Output), Solver: solver, Kernels: map[string][]string{}}
 	for k := range res.Programs {
 		if j := res.Programs[k].Judges(); len(j) > 0 {
 			c.Kernels[res.Programs[k].Name] = j

@@ -140,7 +140,7 @@ func TestCertificateRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	in, _ := obj.Encode(nil)
-	c, err := NewCertificate(in, res, "none")
+	c, err := NewCertificate(in, res, "none", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,11 @@
 // results are uninterpreted functions of that token, so equal histories give
 // equal terms.
 //
+// Atomic operations are calls, too: they keep their order, and what they find is
+// not known. By the user's leave (Engine.Plain) one that returns nothing counts
+// as a load and a store. With PreserveShared plain accesses to map memory, and to
+// memory that may be, are calls in the same sense.
+//
 // Invariant: two executions that end with equal terms in a location hold equal
 // values there, in every environment in which the first one's accesses are in
 // bounds. Nothing is concluded from unequal terms.

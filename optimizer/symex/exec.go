@@ -170,14 +170,22 @@ func (e *Engine) clobber(s *State, result smt.Term) {
 
 // token makes the token of a call and lets Align identify it with another.
 func (e *Engine) token(name string, s *State, args ...smt.Term) smt.Term {
-	t := e.C.UF("call:"+name, 0, args...)
+	t := e.aligned(e.C.UF("call:"+name, 0, args...), s)
+	e.made(t)
+	return t
+}
+
+func (e *Engine) aligned(t smt.Term, s *State) smt.Term {
 	if e.Align != nil {
 		t = e.Align(t, s)
 	}
+	return t
+}
+
+func (e *Engine) made(t smt.Term) {
 	if e.OnToken != nil {
 		e.OnToken(t)
 	}
-	return t
 }
 
 func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.Reg) (smt.Term, error)) error {
@@ -197,24 +205,11 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 		}
 		o.mem = v
 	} else {
-		// The old value is what other processors made of it.
-		args := []smt.Term{s.Effect, e.Memory(s), e.stackIfPointer(s, a), a}
-		if row.Fn != isa.FnLoadAcq {
-			if o.src == 0 {
-				return ErrUninitialized
-			}
-			args = append(args, e.C.Extract(o.src, 0, row.Width))
+		if row.Fn != isa.FnLoadAcq && o.src == 0 || row.Fn == isa.FnCmpXchg && o.r0 == 0 {
+			return ErrUninitialized
 		}
-		if row.Fn == isa.FnCmpXchg {
-			if o.r0 == 0 {
-				return ErrUninitialized
-			}
-			args = append(args, e.C.Extract(o.r0, 0, row.Width))
-		}
-		s.Effect = e.token(row.Name, s, args...)
-		o.mem = e.C.UF("old", row.Width, s.Effect)
-		if e.RegionOf(a).framed() {
-			e.regions[o.mem] = Region{Kind: Any}
+		if o.mem, err = e.oldValue(s, a, o, row); err != nil {
+			return err
 		}
 		if row.Fetch || row.Fn == isa.FnCmpXchg || row.Fn == isa.FnLoadAcq || row.Fn == isa.FnStoreRel {
 			// It orders accesses: no load of shared memory passes it.
@@ -250,6 +245,34 @@ func (e *Engine) atomic(s *State, in *prog.Insn, o *operands, address func(isa.R
 	}
 	return nil
 }
+
+// oldValue is what an atomic operation finds at a: what other processors made
+// of it, unless the operation may count as a plain load and store.
+func (e *Engine) oldValue(s *State, a smt.Term, o *operands, row *isa.Row) (smt.Term, error) {
+	args := []smt.Term{s.Effect, e.Memory(s), e.stackIfPointer(s, a), a}
+	if row.Fn != isa.FnLoadAcq {
+		args = append(args, e.C.Extract(o.src, 0, row.Width))
+	}
+	if row.Fn == isa.FnCmpXchg {
+		args = append(args, e.C.Extract(o.r0, 0, row.Width))
+	}
+	tok := e.aligned(e.C.UF("call:"+row.Name, 0, args...), s)
+	if e.Plain != nil && row.ReadModifyWrite() && e.Plain(tok) {
+		e.assume[AtomicsAllowed] = true
+		return e.load(s, a, int(row.Width/8))
+	}
+	e.made(tok)
+	s.Effect = tok
+	old := e.C.UF("old", row.Width, tok)
+	if e.RegionOf(a).framed() {
+		e.regions[old] = Region{Kind: Any}
+	}
+	return old, nil
+}
+
+// AtomicsAllowed is the assumption of a proof that took an atomic operation for
+// a plain read-modify-write.
+const AtomicsAllowed = "plain read-modify-writes may become atomic operations"
 
 // stackIfPointer is the frame's contents where t may lead into the frame.
 func (e *Engine) stackIfPointer(s *State, t smt.Term) smt.Term {

@@ -36,6 +36,9 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		return t, nil
 	}
 	if r.Kind == Any {
+		if e.PreserveShared {
+			e.access(s, "shared-load", addr, e.C.Const(uint64(n), 8))
+		}
 		tok := c.UF("everything", 0, e.Memory(s), e.stackToken(s))
 		t := c.UF("load-anywhere", 8, tok, addr) // it may be an address of the frame
 		for i := 1; i < n; i++ {
@@ -45,6 +48,9 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 	}
 	base, off := e.split(addr)
 	from, known := e.source(s, r, e.class(r, base, off, n), base)
+	if e.PreserveShared && r.shared() {
+		from, known = e.access(s, "shared-load", addr, e.C.Const(uint64(n), 8), from), nil
+	}
 	var t smt.Term
 	for i := range int64(n) {
 		b, ok := known[off+i]
@@ -57,6 +63,12 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		t = b
 	}
 	return t, nil
+}
+
+// access makes an access to memory that others see an effect.
+func (e *Engine) access(s *State, what string, args ...smt.Term) smt.Term {
+	s.Effect = e.token(what, s, append(args, s.Effect)...)
+	return s.Effect
 }
 
 func (e *Engine) at(base smt.Term, off int64) smt.Term {
@@ -104,10 +116,16 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 		return nil
 	}
 	if r.Kind == Any {
+		if e.PreserveShared {
+			e.access(s, "shared-store", addr, v)
+		}
 		tok := c.UF("store", 0, e.Memory(s), e.stackToken(s), addr, v)
 		e.havoc(s, tok, nil)
 		e.clobberStack(s, tok)
 		return nil
+	}
+	if e.PreserveShared && r.shared() {
+		e.access(s, "shared-store", addr, v)
 	}
 	base, off := e.split(addr)
 	class := e.class(r, base, off, n)
@@ -253,7 +271,11 @@ func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, whole b
 		return e.C.UF(fmt.Sprintf("context-field%d", n), 64, e.context(s), addr), true, nil
 	case r.Kind == Scalar && e.hidden:
 		if _, ok := e.contextPointer(off, n); ok {
-			return e.C.UF(fmt.Sprintf("maybe-pointer%d", n), 64, e.Memory(s), addr), true, nil
+			from := e.Memory(s)
+			if e.PreserveShared {
+				from = e.access(s, "shared-load", addr, e.C.Const(uint64(n), 8), from)
+			}
+			return e.C.UF(fmt.Sprintf("maybe-pointer%d", n), 64, from, addr), true, nil
 		}
 	}
 	v, err = e.load(s, addr, n)

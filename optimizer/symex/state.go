@@ -54,6 +54,9 @@ func (r Region) class() string {
 // context.
 func (r Region) someMap() bool { return r.Kind == MapValue && r.Map == nil }
 
+// shared: what others see as well, or may see for all that is known.
+func (r Region) shared() bool { return r.Kind == MapValue || r.Kind == Scalar }
+
 // private names the classes that no map value lies in.
 func private(class string) bool {
 	return class == "pkt" || class == "ctx" || class == scratch || class == "rec"
@@ -162,6 +165,12 @@ type Engine struct {
 	// Align, if set, is asked whether a new call token equals one that another
 	// execution made; it returns that token, or the one given.
 	Align func(tok smt.Term, s *State) smt.Term
+	// Plain, if set, is asked about the token of an atomic operation that
+	// returns nothing: whether it may count as a plain load, operation and store.
+	Plain func(tok smt.Term) bool
+	// PreserveShared makes every access to memory that others may see an effect,
+	// so that none is dropped, added, merged or moved past another.
+	PreserveShared bool
 	// OnToken is told of each call token made.
 	OnToken func(tok smt.Term)
 
