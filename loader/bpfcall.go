@@ -16,6 +16,7 @@ const (
 	cmdMapCreate      = 0
 	cmdMapLookup      = 1
 	cmdMapUpdate      = 2
+	cmdMapDelete      = 3
 	cmdProgLoad       = 5
 	cmdProgTestRun    = 10
 	cmdProgNextID     = 11
@@ -203,6 +204,20 @@ func (m *RawMap) Lookup(key, value []byte) error { return m.elem(cmdMapLookup, k
 
 // Update sets the value of key.
 func (m *RawMap) Update(key, value []byte) error { return m.elem(cmdMapUpdate, key, value) }
+
+// Delete removes key; one that is not there is no error.
+func (m *RawMap) Delete(key []byte) error {
+	if len(key) != m.keySize {
+		return fmt.Errorf("map: key of %d bytes, want %d", len(key), m.keySize)
+	}
+	a := mapElemAttr{fd: uint32(m.fd), key: ptr(key)}
+	_, err := bpfCall(cmdMapDelete, unsafe.Pointer(&a), unsafe.Sizeof(a))
+	runtime.KeepAlive(key)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
 
 func (m *RawMap) elem(cmd uintptr, key, value []byte) error {
 	if len(key) != m.keySize || len(value) != m.valueSize {

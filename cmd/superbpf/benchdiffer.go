@@ -112,9 +112,9 @@ func (s *differSettings) files(args []string) ([]string, error) {
 // differTally is what became of programs and objects.
 type differTally struct {
 	objects, compared, rounds, runs, maps int
-	unlike                                []string       // what differs, in words
-	apart                                 map[string]int // not compared, by reason
-	masked                                map[string]int // not compared within programs
+	unlike                                []string                   // what differs, in words
+	apart                                 map[string]int             // not compared, by reason
+	masked                                map[string]map[string]bool // places not compared within programs, by reason
 }
 
 func benchDiffer(ctx context.Context, stdout, stderr io.Writer, s *differSettings, args []string) error {
@@ -129,7 +129,7 @@ func benchDiffer(ctx context.Context, stdout, stderr io.Writer, s *differSetting
 		return err
 	}
 	defer s.gates.Close()
-	t := &differTally{apart: map[string]int{}, masked: map[string]int{}}
+	t := &differTally{apart: map[string]int{}, masked: map[string]map[string]bool{}}
 	for i, f := range files {
 		if ctx.Err() != nil {
 			break
@@ -143,8 +143,8 @@ func benchDiffer(ctx context.Context, stdout, stderr io.Writer, s *differSetting
 	for _, why := range slices.SortedFunc(maps.Keys(t.apart), func(a, b string) int { return t.apart[b] - t.apart[a] }) {
 		table.Rows = append(table.Rows, []string{"not compared: " + why, fmt.Sprint(t.apart[why])})
 	}
-	for _, what := range slices.Sorted(maps.Keys(t.masked)) {
-		table.Notes = append(table.Notes, fmt.Sprintf("Left out in %d rounds: %s.", t.masked[what], what))
+	for _, why := range slices.Sorted(maps.Keys(t.masked)) {
+		table.Notes = append(table.Notes, fmt.Sprintf("Not compared, since %s: %s.", why, strings.Join(slices.Sorted(maps.Keys(t.masked[why])), ", ")))
 	}
 	table.Notes = append(table.Notes, t.unlike...)
 	intro := fmt.Sprintf("# Input and output side by side in the kernel\n\n%d objects, %d programs with changed code, %d rounds of up to %d inputs, %d runs of each side, "+
@@ -197,6 +197,19 @@ func (s *differSettings) object(ctx context.Context, stdout io.Writer, t *differ
 			s.program(ctx, stdout, t, file, x, y, a, f.Name, dict)
 		}
 	}
+}
+
+// leaveOut notes a place that was not compared, such as "map m: its contents
+// cannot be listed" or "packet: bytes 3-5 differ from run to run".
+func (t *differTally) leaveOut(m string) {
+	place, why, ok := strings.Cut(m, ": ")
+	if !ok || strings.HasPrefix(why, "bytes ") {
+		place, why = strings.TrimSuffix(place, " differs from run to run"), "it differs from run to run of the input"
+	}
+	if t.masked[why] == nil {
+		t.masked[why] = map[string]bool{}
+	}
+	t.masked[why][place] = true
 }
 
 func (t *differTally) found(w io.Writer, file, program, what string) {
@@ -279,7 +292,7 @@ func (s *differSettings) program(ctx context.Context, stdout io.Writer, t *diffe
 		}
 		t.rounds, t.runs, t.maps = t.rounds+1, t.runs+rep.Runs, t.maps+rep.MapDumps
 		for _, m := range rep.Masked {
-			t.masked[m]++
+			t.leaveOut(m)
 		}
 		if rep.Difference != nil {
 			t.found(stdout, file, name, fmt.Sprintf("round %d: %v; packet %s", round, rep.Difference, rep.Difference.Packet))

@@ -9,4 +9,8 @@
 // that compute, branch forward, or access stack, packet and map memory. Each
 // disagreement ever found belongs into testdata/bugs as a text file, which the
 // tests run too.
+//
+// Woven makes programs that leave an optimizer something to do. Their rewrites
+// that package equiv calls equal run beside them in the kernel:
+// TestEqualIsEqualInTheKernel, more of them with -kernel.pairs, and FuzzEquivKernel.
 package locks
