@@ -9,6 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
 )
 
 // ErrNoClang is returned when there is no compiler.
@@ -33,7 +36,8 @@ func (b *Bench) Compile(ctx context.Context, level, cpu string) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "superbpf-build-*")
+	removeLeft()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-*", buildFolder, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +51,34 @@ func (b *Bench) Compile(ctx context.Context, level, cpu string) ([]byte, error) 
 			return nil, err
 		}
 	}
-	out := filepath.Join(dir, "out.o")
-	args := []string{"-target", "bpf", "-g", "-" + level, "-mcpu=" + cpu, "-I" + dir}
+	// Debug information names files: without the folder, that one is like the other.
+	args := []string{"-target", "bpf", "-g", "-fdebug-compilation-dir=.", "-" + level, "-mcpu=" + cpu, "-I."}
 	// Debian keeps asm/ apart by architecture.
 	if multi := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]; multi != "" {
 		args = append(args, "-I/usr/include/"+multi)
 	}
-	args = append(args, "-c", filepath.Join(dir, "prog.bpf.c"), "-o", out)
+	args = append(args, "-c", "prog.bpf.c", "-o", "out.o")
 	cmd := exec.CommandContext(ctx, clang, args...)
 	cmd.Dir = dir
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%s: clang -%s -mcpu=%s: %w\n%s", b.Name, level, cpu, err, text)
 	}
-	return os.ReadFile(out)
+	return os.ReadFile(filepath.Join(dir, "out.o"))
+}
+
+// buildFolder begins the names of temporary folders; the process's number follows.
+const buildFolder = "superbpf-build-"
+
+// removeLeft removes the folders of processes that were killed.
+func removeLeft() {
+	list, err := filepath.Glob(filepath.Join(os.TempDir(), buildFolder+"*-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range list {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), buildFolder), "-")
+		if n, err := strconv.Atoi(pid); err == nil && n > 0 && errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
+			os.RemoveAll(dir)
+		}
+	}
 }

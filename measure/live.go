@@ -127,27 +127,13 @@ const (
 	opMovImm, opMovReg = 0xb7, 0xbf
 )
 
-type slot8 [8]byte
+type slot8 = loader.Slot
 
-func raw(op, dst, src uint8, off int16, imm int32) slot8 {
-	var s slot8
-	s[0], s[1] = op, dst|src<<4
-	binary.LittleEndian.PutUint16(s[2:], uint16(off))
-	binary.LittleEndian.PutUint32(s[4:], uint32(imm))
-	return s
-}
+var raw, slots = loader.Encode, loader.Code
 
 func mov(dst uint8, imm int32) slot8 { return raw(opMovImm, dst, 0, 0, imm) }
 
 var exit = raw(0x95, 0, 0, 0, 0)
-
-func slots(list ...slot8) []byte {
-	var b []byte
-	for _, s := range list {
-		b = append(b, s[:]...)
-	}
-	return b
-}
 
 // generator makes an XDP program that restores the packet's first bytes, since
 // the kernel reuses frames with what the last receiver left in them, and sends

@@ -35,35 +35,25 @@ func writeOutputs(out string, res *pipeline.Result, cert *pipeline.Certificate) 
 func writeFile(path string, b []byte) error { return writeFiles(file{path, b}) }
 
 // writeFiles replaces files, each atomically and in the order given, once all of
-// them lie complete on the disk under other names. If that fails nothing is
+// them lie complete on the disk without their names. If that fails nothing is
 // changed and nothing is left.
 func writeFiles(files ...file) error {
-	var ready []string
+	var ready []*pending
 	defer func() {
-		for _, name := range ready {
-			os.Remove(name)
+		for _, p := range ready {
+			p.drop()
 		}
 	}()
 	for _, f := range files {
-		t, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(f.path)+"-*")
+		p, err := prepare(f)
 		if err != nil {
-			return err
-		}
-		ready = append(ready, t.Name())
-		_, err = t.Write(f.data)
-		if err == nil {
-			err = t.Chmod(0o644)
-		}
-		if err == nil {
-			err = t.Sync()
-		}
-		if err = errors.Join(err, t.Close()); err != nil {
 			return fmt.Errorf("%s cannot be written: %w", f.path, err)
 		}
+		ready = append(ready, p)
 	}
-	for k, f := range files {
-		if err := os.Rename(ready[k], f.path); err != nil {
-			return err
+	for _, p := range ready {
+		if err := p.rename(); err != nil {
+			return fmt.Errorf("%s cannot be written: %w", p.path, err)
 		}
 	}
 	return nil
@@ -82,14 +72,14 @@ func checkOutput(in, out string) error {
 		}
 	}
 	dir := filepath.Dir(out)
-	t, err := os.CreateTemp(dir, "."+filepath.Base(out)+"-*")
+	p, err := prepare(file{out, nil})
 	if errors.Is(err, fs.ErrNotExist) {
 		return fail(exitUsage, "the folder %s does not exist: make it, or name another output", dir)
 	} else if err != nil {
 		return fmt.Errorf("the output cannot be written: %w", err)
 	}
-	t.Close()
-	return os.Remove(t.Name())
+	p.drop()
+	return nil
 }
 
 func sameFile(a, b string) (bool, error) {

@@ -47,7 +47,9 @@ func trafficServeCommand() *cobra.Command {
 		Use:   "serve --iface DEV",
 		Short: "On the generator host: send what the device under test asks for",
 		Long: `Waits for 'superbpf measure --peer' on another host and sends the packets that it
-asks for through an interface. It prints a key, without which nobody is served: it
+asks for through an interface: as frames that the kernel makes where it and the
+interface's driver can (some drivers want an XDP program on the interface, any
+will do), else by a packet socket. It prints a key, without which nobody is served: it
 holds the fingerprint of the certificate that the connection must have, and a
 token. Both are made anew at each start. Ctrl-C ends it.`,
 		Example: `  gen$ sudo superbpf traffic serve --iface eth1
@@ -84,8 +86,17 @@ func serveTraffic(ctx context.Context, stdout io.Writer, iface, listen string, f
 	if !found {
 		return fail(exitUsage, "there is no interface %q", iface)
 	}
+	said := "" // one request at a time
 	s, err := remote.NewServer(func(ctx context.Context, r remote.Request) (remote.Reply, error) {
-		return remote.OnSocket(ctx, iface, r)
+		reply, err := remote.Send(ctx, iface, r)
+		if how := reply.By; err == nil && how != said {
+			said = how
+			if reply.Note != "" {
+				how += " (" + reply.Note + ")"
+			}
+			fmt.Fprintln(stdout, "sending by", how)
+		}
+		return reply, err
 	})
 	if err != nil {
 		return err

@@ -29,6 +29,9 @@ type Reply struct {
 	Sent uint64 `json:"sent"`
 	// Mpps is the rate really offered.
 	Mpps float64 `json:"mpps"`
+	// By says how (ByLiveFrames or ByPacketSocket), Note why not otherwise.
+	By   string `json:"by"`
+	Note string `json:"note,omitempty"`
 }
 
 // Bounds of a request.

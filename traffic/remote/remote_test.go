@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
+	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/loader/kerneltest"
 	"github.com/superbpf/superbpf/traffic/testbed"
 )
@@ -110,20 +113,20 @@ func TestClientGoesAway(t *testing.T) {
 	<-ended
 }
 
-// Two hosts, as two namespaces: one pair of interfaces for control, one for the
-// packets.
-func TestTwoHosts(t *testing.T) {
+// hosts are two namespaces: one pair of interfaces for control, one for the packets.
+func hosts(t *testing.T) (gen, dut *testbed.Namespace, listener net.Listener) {
+	t.Helper()
 	kerneltest.Require(t)
 	gen, err := testbed.NewNamespace()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer gen.Close()
-	dut, err := testbed.NewNamespace()
+	t.Cleanup(func() { gen.Close() })
+	dut, err = testbed.NewNamespace()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dut.Close()
+	t.Cleanup(func() { dut.Close() })
 	var there *os.File
 	if err := dut.Do(func() (err error) { there, err = os.Open("/proc/thread-self/ns/net"); return err }); err != nil {
 		t.Fatal(err)
@@ -145,7 +148,6 @@ func TestTwoHosts(t *testing.T) {
 		}
 		return netlink.LinkSetUp(l)
 	}
-	var listener net.Listener
 	err = gen.Do(func() error {
 		for _, name := range []string{"control", "data"} {
 			attrs := netlink.NewLinkAttrs()
@@ -174,8 +176,33 @@ func TestTwoHosts(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return gen, dut, listener
+}
+
+// Two hosts: the driver of a plain interface without a program takes no live
+// frames, and one with a program does.
+func TestTwoHosts(t *testing.T) {
+	for _, want := range []string{ByPacketSocket, ByLiveFrames} {
+		t.Run(want, func(t *testing.T) { twoHosts(t, want) })
+	}
+}
+
+func twoHosts(t *testing.T, want string) {
+	gen, dut, listener := hosts(t)
+	if want == ByLiveFrames {
+		seen, err := loader.LoadRaw(kerneltest.XDP, kerneltest.Insns(kerneltest.Mov(0, 1), kerneltest.Exit), loader.RawOptions{Name: "receiver"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer seen.Close()
+		at, err := dut.Attach("data", seen.FD(), loader.XDPNative)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer at.Close()
+	}
 	s, err := NewServer(func(ctx context.Context, r Request) (reply Reply, err error) {
-		err = gen.Do(func() error { reply, err = OnSocket(ctx, "data", r); return err })
+		err = gen.Do(func() error { reply, err = Send(ctx, "data", r); return err })
 		return reply, err
 	})
 	if err != nil {
@@ -207,6 +234,9 @@ func TestTwoHosts(t *testing.T) {
 	if got := count() - before; reply.Sent == 0 || got < reply.Sent {
 		t.Errorf("%d packets were sent, %d arrived", reply.Sent, got)
 	}
+	if reply.By != want || (reply.Note != "") != (want == ByPacketSocket) {
+		t.Errorf("sent by %q (%s), want %q", reply.By, reply.Note, want)
+	}
 	if reply.Mpps > 0.021 {
 		t.Errorf("offered %.4f Mpps instead of 0.02", reply.Mpps)
 	}
@@ -214,5 +244,86 @@ func TestTwoHosts(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// Live frames carry the request's packets, each whole, in turn.
+func TestLiveFramesCarryThePackets(t *testing.T) {
+	gen, dut, listener := hosts(t)
+	listener.Close()
+	var packets [][]byte
+	for i, n := range []int{14, 60, 61, 300, 1500, 3400} {
+		p := make([]byte, n)
+		for k := range p {
+			p[k] = byte(k*7 + i)
+		}
+		packets = append(packets, p)
+	}
+	seen, err := loader.LoadRaw(kerneltest.XDP, kerneltest.Insns(kerneltest.Mov(0, 2), kerneltest.Exit), loader.RawOptions{Name: "pass"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Close()
+	for _, ns := range []*testbed.Namespace{gen, dut} {
+		if err := ns.Do(func() error {
+			l, err := netlink.LinkByName("data")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(l, 3400)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at, err := dut.Attach("data", seen.FD(), loader.XDPNative)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	fd := -1
+	if err := dut.Do(func() error {
+		const all = 0x0300 // ETH_P_ALL in network order
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, all); err != nil {
+			return err
+		}
+		i, err := net.InterfaceByName("data")
+		if err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: i.Index})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var reply Reply
+	if err := gen.Do(func() error {
+		reply, err = OnLiveFrames(context.Background(), "data", Request{Packets: packets, Mpps: 0.001, Millis: 60})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", reply)
+	count := make([]int, len(packets))
+	buf := make([]byte, 4096)
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			break
+		}
+		known := false
+		for i, p := range packets {
+			if bytes.Equal(p, buf[:n]) {
+				count[i]++
+				known = true
+			}
+		}
+		if !known && n > 0 && n != 42 && buf[0] != 0x33 && buf[0] != 0xff { // not the kernel's own
+			t.Errorf("a packet of %d bytes that is none of the request's: %x", n, buf[:min(n, 32)])
+		}
+	}
+	for i, n := range count {
+		if n < 5 {
+			t.Errorf("the packet of %d bytes came %d times: %v", len(packets[i]), n, count)
+		}
 	}
 }

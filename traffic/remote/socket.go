@@ -55,6 +55,7 @@ func OnSocket(ctx context.Context, iface string, r Request) (reply Reply, err er
 			return reply, fmt.Errorf("send on %s: %w", iface, err)
 		}
 	}
+	reply.By = ByPacketSocket
 	reply.Mpps = float64(reply.Sent) / float64(time.Since(start).Nanoseconds()) * 1000
 	return reply, ctx.Err()
 }
