@@ -101,7 +101,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		o.Close()
 		return nil, fail(exitUsage, "--allow-atomics changes accesses that --preserve-shared keeps: choose one")
 	}
-	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: s.atomics, PreserveShared: s.preserve})
+	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: s.atomics, PreserveShared: s.preserve, Places: true})
 	if err != nil {
 		o.Close()
 		return nil, err

@@ -29,10 +29,11 @@ var proofWays = []struct {
 }{
 	{"all on", equiv.Options{}},
 	{"no verdict cache", equiv.Options{NoCache: true}},
-	{"and no deciding without the solver", equiv.Options{NoCache: true, NoQuick: true}},
-	{"and no shared solver", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true}},
-	{"and no windows, no cuts but loops", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true, NoCuts: true}},
-	{"and no normal forms", equiv.Options{NoCache: true, NoQuick: true, NoReuse: true, NoCuts: true, Raw: true}},
+	{"and tests last", equiv.Options{NoCache: true, TestsLast: true}},
+	{"and no deciding without the solver", equiv.Options{NoCache: true, TestsLast: true, NoQuick: true}},
+	{"and no shared solver", equiv.Options{NoCache: true, TestsLast: true, NoQuick: true, NoReuse: true}},
+	{"and no windows, no cuts but loops", equiv.Options{NoCache: true, TestsLast: true, NoQuick: true, NoReuse: true, NoCuts: true}},
+	{"and no normal forms", equiv.Options{NoCache: true, TestsLast: true, NoQuick: true, NoReuse: true, NoCuts: true, Raw: true}},
 }
 
 // The programs of Table 4 of the paper.
@@ -92,7 +93,7 @@ func (everything) Load(context.Context, []byte, string) (pipeline.GateResult, er
 // questions optimizes an object and returns what the prover was asked, and as
 // many damaged bodies as make the given number.
 func questions(ctx context.Context, obj *elf.Object, solver string, most int) ([]question, error) {
-	v, err := equiv.New(equiv.Options{Solver: solver, Callee: obj.Callee})
+	v, err := equiv.New(equiv.Options{Solver: solver, Callee: obj.Callee, Places: true})
 	if err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ Writes OUT/mutants.md and OUT/mutants.tsv.`,
 
 func benchMutants(ctx context.Context, stdout, stderr io.Writer, s *corpusSettings, corpus []campaign.Pair, o campaign.Options, solver string) error {
 	start := time.Now()
-	v, err := equiv.New(equiv.Options{Solver: solver, Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
+	v, err := equiv.New(equiv.Options{Solver: solver, TestsLast: true, Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
 	if err != nil {
 		return err
 	}

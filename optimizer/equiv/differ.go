@@ -1,45 +1,54 @@
 package equiv
 
 import (
-	"fmt"
-
 	"github.com/superbpf/superbpf/optimizer/equiv/environ"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
-// What a search for a difference spends: environments, and instructions in each.
+// firstTests is how many environments a body is tried in before any proof: the
+// rest wait until windows fail.
 const (
-	tellWorlds = 48
-	tellSteps  = 4000
+	firstTests = 10
+	allTests   = 1 << 30
 )
 
-// tell looks for an environment in which q does something else than p, and says
-// what; empty when it finds none. It is asked after a proof failed, to tell
-// "wrong" from "don't know". Calls of which nothing is known end it: what they
-// see of registers that they do not read is no difference.
-func tell(p, q *prog.Func) string {
-	for _, f := range []*prog.Func{p, q} {
-		for k := range f.Insns {
-			in := &f.Insns[k]
-			if in.IsCall() && (in.Row().Kind != isa.KindCallHelper || !isa.HelperOf(int32(in.Imm)).Known) {
-				return ""
-			}
-		}
+// tests holds bodies against one function, in environments that were prepared
+// for it once.
+type tests struct {
+	p     *prog.Func
+	suite *environ.Suite
+}
+
+// testsOf gives the tests of p, those of the last question if it was about the
+// same function.
+func (v *Validator) testsOf(p *prog.Func) *tests {
+	if t := v.tests; t != nil && sameFunction(t.p, p) {
+		return t
 	}
-	for seed := range uint64(tellWorlds) {
-		w := environ.NewWorld(seed, p)
-		a, err := environ.Run(p, w, tellSteps)
-		if err != nil {
-			continue
-		}
-		b, err := environ.Run(q, w, 2*tellSteps)
-		if err != nil {
-			return fmt.Sprintf("in environment %d the second one: %v", seed, err)
-		}
-		if d := a.Differs(b, ResultWidth(p)); d != "" {
-			return fmt.Sprintf("in environment %d: %s", seed, d)
-		}
+	v.tests = &tests{p.Clone(), environ.NewSuite(p, v.running())}
+	return v.tests
+}
+
+// sameFunction: the same code under the same contract.
+func sameFunction(f, g *prog.Func) bool {
+	return prog.SameCode(f, g) && f.NumArgs == g.NumArgs && f.Args == g.Args && f.Type == g.Type && f.Entry == g.Entry && f.Global == g.Global
+}
+
+// running says how functions are run in tests.
+func (v *Validator) running() environ.Options {
+	return environ.Options{Reads: v.reads, PlainAtomics: v.opt.AllowAtomics}
+}
+
+// reads gives the argument registers that a call to another function may read.
+func (v *Validator) reads(in *prog.Insn) (isa.RegSet, bool) {
+	if in.Ref == nil || in.Ref.Kind != prog.RefFunc || v.opt.Callee == nil {
+		return 0, false
 	}
-	return ""
+	f := v.opt.Callee(in.Ref.Name)
+	if f == nil {
+		return 0, false
+	}
+	return symex.Reads(f), true
 }

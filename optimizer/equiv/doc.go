@@ -23,8 +23,11 @@
 //
 // Memory that other processors see has rules of its own (symex keeps them): no
 // store is invented, an aligned store is not split, loads stay on their side of
-// an atomic that orders. When a proof fails, runs in made-up environments tell
-// Different from Unknown.
+// an atomic that orders.
+//
+// Most replacements that a search proposes are wrong, so tests come first: runs
+// in environments made up for the function (package environ), where one that
+// differs is Different. A proof that contradicts a test is no proof.
 //
 // A new case is a text file in testdata: two bodies and the verdict; bugs go to
 // testdata/bugs for ever. Package campaign damages the bodies of all cases in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/superbpf/superbpf/optimizer/equiv/environ"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
@@ -70,6 +71,11 @@ type Options struct {
 	// joins (with none but loops cut, whole paths are run); what is decided by
 	// rewriting and by trying. See Raw, too.
 	NoCache, NoReuse, NoCuts, NoQuick bool
+	// TestsLast: tests come when no proof is found, not before.
+	TestsLast bool
+	// Places: of a replacement that tests tell from the original the places are
+	// looked for, too. See Result.
+	Places bool
 }
 
 // Validator proves replacements. It is not safe for concurrent use.
@@ -80,6 +86,7 @@ type Validator struct {
 	solver smt.Solver
 	sims   int // made so far
 	last   *analysed
+	tests  *tests
 
 	cache      map[verdictKey]Result
 	cacheStats CacheStats
@@ -160,9 +167,25 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 			return Result{Reason: err.Error()}
 		}
 	}
+	body := environ.Prepare(q, v.running())
+	tell := func(most int) string { return v.testsOf(p).suite.Tell(body, ResultWidth(p), most) }
+	first := ""
+	if !v.opt.TestsLast {
+		if first = tell(firstTests); first != "" && !v.opt.Places {
+			return Result{Verdict: Different, Reason: first}
+		}
+	}
 	last, places := v.proveLocally(ctx, p, q)
-	if last.Verdict == Equal || ctx.Err() != nil {
+	switch {
+	case first != "" && last.Verdict == Equal:
+		return Result{Reason: "a proof and a test contradict each other: " + first}
+	case last.Verdict == Equal || ctx.Err() != nil:
 		return last
+	}
+	if !v.opt.TestsLast {
+		if d := tell(allTests); d != "" {
+			return Result{Verdict: Different, Reason: d, Stats: last.Stats, Places: places, Alone: len(p.Insns) > affordable && len(places) > 0}
+		}
 	}
 	if len(p.Insns) > affordable && len(places) > 0 {
 		last.Places, last.Alone = places, true
@@ -195,8 +218,10 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 			return last
 		}
 	}
-	if d := tell(p, q); d != "" {
-		last.Verdict, last.Reason = Different, d
+	if v.opt.TestsLast {
+		if d := tell(allTests); d != "" {
+			last.Verdict, last.Reason = Different, d
+		}
 	}
 	return last
 }

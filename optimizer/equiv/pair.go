@@ -23,6 +23,15 @@ func newSide(f *prog.Func) *side {
 	return &side{f: f, g: g, live: prog.NewLiveness(g), stop: make([]bool, len(f.Insns))}
 }
 
+// step executes instruction k of the side's function.
+func (s *sim) step(x *side, k int, st *symex.State) (smt.Term, error) {
+	in := &x.f.Insns[k]
+	s.e.Unused = in.IsCall() && !x.live.After[k].Has(isa.R0)
+	cond, err := s.e.Step(st, in)
+	s.e.Unused = false
+	return cond, err
+}
+
 // stopAt makes paths end at the start of block b.
 func (s *side) stopAt(b int) { s.stop[s.g.Blocks[b].From] = true }
 

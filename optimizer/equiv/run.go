@@ -212,7 +212,7 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 				return nil, giveUp("a path is too long")
 			}
 			in := &x.f.Insns[w.at]
-			cond, err := s.e.Step(w.st, in)
+			cond, err := s.step(x, w.at, w.st)
 			if err != nil {
 				return nil, err
 			}

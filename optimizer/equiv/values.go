@@ -84,7 +84,7 @@ func (s *sim) record(out *Values, from int, st *symex.State) error {
 			k := w.at
 			in := &s.p.f.Insns[k]
 			out.Before[k], out.Age[k] = w.st.Clone(), w.age
-			cond, err := s.e.Step(w.st, in)
+			cond, err := s.step(s.p, k, w.st)
 			if err != nil {
 				return err
 			}

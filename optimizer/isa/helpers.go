@@ -55,6 +55,19 @@ type Helper struct {
 	Known bool
 }
 
+// Droppable: nobody notices when a call whose result is not used is left out.
+func (h *Helper) Droppable() bool {
+	if !h.Known || h.Purity == PureNone || h.ChangesPacket || h.WritesMaps || h.WritesPacket || h.WritesCtx {
+		return false
+	}
+	for _, k := range h.Args {
+		if k == ArgMemWrite || k == ArgMemRW || k == ArgMemWriteFixed || k == ArgPtr {
+			return false
+		}
+	}
+	return true
+}
+
 var helpers = map[int32]*Helper{}
 
 // HelperOf returns the row of a helper. An unknown number gets an opaque row:

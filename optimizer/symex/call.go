@@ -97,6 +97,10 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	default: // PureFresh and effects: the order counts
 		key = append(key, s.Effect, memory)
 	}
+	if e.Unused && h.Droppable() {
+		e.clobber(s, 0) // as if it were not there
+		return nil
+	}
 	tok := e.token(h.Name, s, key...)
 	if h.Purity == isa.PureNone || h.Purity == isa.PureFresh {
 		s.Effect = tok
@@ -275,18 +279,24 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	return nil
 }
 
-// argsOf gives the argument registers that a function may read. Its code says
-// so, not its type: the compiler may have changed a static function's
-// arguments. A global function may be replaced in the kernel by another one of
-// its type, which may read what this one does not.
+// argsOf is Reads, remembered.
 func (e *Engine) argsOf(f *prog.Func) isa.RegSet {
 	if s, ok := e.callees[f]; ok {
 		return s
 	}
+	s := Reads(f)
+	e.callees[f] = s
+	return s
+}
+
+// Reads gives the argument registers that a function may read. Its code says
+// so, not its type: the compiler may have changed a static function's
+// arguments. A global function may be replaced in the kernel by another one of
+// its type, which may read what this one does not.
+func Reads(f *prog.Func) isa.RegSet {
 	s := prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
 	for r := isa.R1; f.Global && r < isa.R1+isa.Reg(f.NumArgs); r++ {
 		s = s.With(r)
 	}
-	e.callees[f] = s
 	return s
 }

@@ -171,6 +171,9 @@ type Engine struct {
 	// PreserveShared makes every access to memory that others may see an effect,
 	// so that none is dropped, added, merged or moved past another.
 	PreserveShared bool
+	// Unused says that the result of the next instruction is not used: a call that
+	// has no effect is nothing then.
+	Unused bool
 	// OnToken is told of each call token made.
 	OnToken func(tok smt.Term)
 

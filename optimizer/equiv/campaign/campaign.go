@@ -173,16 +173,21 @@ func Run(ctx context.Context, v *equiv.Validator, corpus []Pair, o Options) (*Re
 
 // differ runs both functions in made-up environments until they differ.
 func differ(p, q *prog.Func, o Options) (diff string, runs int) {
+	var m environ.Machine
+	pp, qq := environ.Prepare(p, environ.Options{}), environ.Prepare(q, environ.Options{})
 	for k := range o.Runs {
 		w := environ.NewWorld(o.Seed+uint64(k)*1000, p)
-		a, err := environ.Run(p, w, maxSteps)
+		a, err := m.Run(pp, w, maxSteps, true)
 		if err != nil {
 			continue
 		}
 		runs++
-		b, err := environ.Run(q, w, 2*maxSteps)
-		if err != nil {
+		b, err := m.Run(qq, w, 2*maxSteps, false)
+		if errors.Is(err, environ.ErrSteps) {
 			return "does not end", runs
+		}
+		if err != nil {
+			continue
 		}
 		if d := a.Differs(b, equiv.ResultWidth(p)); d != "" {
 			return d, runs

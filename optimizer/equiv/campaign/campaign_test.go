@@ -28,7 +28,7 @@ func TestMutants(t *testing.T) {
 		}
 		corpus = append(corpus, ps...)
 	}
-	v, err := equiv.New(equiv.Options{Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
+	v, err := equiv.New(equiv.Options{TestsLast: true, Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
 	if err != nil {
 		if os.Getenv("SUPERBPF_REQUIRE_Z3") != "" {
 			t.Fatal(err)

@@ -23,7 +23,9 @@ if r0 == 0 goto out
 r1 = *(u64 *)(r0 + 0)
 r1 += 1
 *(u64 *)(r0 + 0) = r1
-call 7
+r1 = 3
+r2 = 0
+call 23
 out:
 r6 += 14
 if r6 > r7 goto bad
@@ -35,14 +37,16 @@ exit`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := Prepare(f, Options{})
+	var m Machine
 	results, writes, calls := map[uint64]bool{}, 0, 0
 	for seed := range uint64(200) {
 		w := NewWorld(seed, f)
-		a, err := Run(f, w, 100)
+		a, err := m.Run(p, w, 100, true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, _ := Run(f, w, 100)
+		b, _ := m.Run(p, w, 100, false)
 		if d := a.Differs(b, 64); d != "" {
 			t.Fatal(d)
 		}

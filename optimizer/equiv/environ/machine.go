@@ -3,8 +3,8 @@ package environ
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -13,53 +13,114 @@ import (
 // ErrSteps is returned when a run does not end.
 var ErrSteps = errors.New("too many steps")
 
+// ErrOpaque is returned where a run meets what has no meaning here: a call that
+// may do anything with the frame, or in a first function a byte of the frame
+// that was not written, which may be anything.
+var ErrOpaque = errors.New("an environment cannot tell what happens next")
+
 // Trace is what a run did that others can see.
 type Trace struct {
 	Result uint64
 	// Calls holds effects in order, each with what it was given and a digest of
 	// the memory that it found.
-	Calls []string
+	Calls []Call
 	// Memory holds the bytes outside the frame that differ from before.
-	Memory map[uint64]byte
+	Memory []cell
+	// Fresh lists the calls that answered something new, such as the time.
+	Fresh []asked
 }
 
-// Differs says how u differs from t, empty when it does not. The result is
-// compared in the low width bits.
+// asked is a helper and the origin of the instruction that called it.
+type asked struct {
+	id     int32
+	origin int
+}
+
+// together reports whether the new things that two runs were told go together:
+// they asked alike, or one stopped asking.
+func together(t, u []asked) bool {
+	if len(t) == len(u) {
+		return slices.EqualFunc(t, u, func(a, b asked) bool { return a.id == b.id })
+	}
+	n := min(len(t), len(u))
+	return slices.Equal(t[:n], u[:n])
+}
+
+// Differs says how u differs from t, empty when it does not or that cannot be
+// told. The result is compared in the low width bits.
 func (t *Trace) Differs(u *Trace, width uint8) string {
-	for i := range min(len(t.Calls), len(u.Calls)) {
-		if t.Calls[i] != u.Calls[i] {
-			return fmt.Sprintf("call %d: %s and %s", i, t.Calls[i], u.Calls[i])
+	if !together(t.Fresh, u.Fresh) {
+		return ""
+	}
+	calls := u.Calls
+	for i := range t.Calls {
+		for len(calls) > 0 && calls[0].spare && !t.Calls[i].like(&calls[0]) {
+			calls = calls[1:]
+		}
+		if len(calls) == 0 {
+			return fmt.Sprintf("%d calls and %d", len(t.Calls), len(u.Calls))
+		}
+		if !t.Calls[i].like(&calls[0]) {
+			return fmt.Sprintf("call %d: %s and %s", i, &t.Calls[i], &calls[0])
+		}
+		calls = calls[1:]
+	}
+	for _, c := range calls {
+		if !c.spare {
+			return fmt.Sprintf("%d calls and %d", len(t.Calls), len(u.Calls))
 		}
 	}
 	switch {
-	case len(t.Calls) != len(u.Calls):
-		return fmt.Sprintf("%d calls and %d", len(t.Calls), len(u.Calls))
-	case !maps.Equal(t.Memory, u.Memory):
-		return fmt.Sprintf("memory %x and %x", t.Memory, u.Memory)
+	case !slices.Equal(t.Memory, u.Memory):
+		return fmt.Sprintf("memory %s and %s", show(t.Memory), show(u.Memory))
 	case low(t.Result, width) != low(u.Result, width):
 		return fmt.Sprintf("result %#x and %#x", t.Result, u.Result)
 	}
 	return ""
 }
 
-// Machine is a run in progress.
-type Machine struct {
-	w      *World
-	f      *prog.Func
-	regs   [isa.NumRegs]uint64
-	in     *isa.Insn
-	old    uint64
-	bytes  map[uint64]byte // written
-	held   map[string]bool // keys known to be in a map or not
-	epoch  uint64          // of memory
-	packet uint64          // how often the packet changed
-	budget int             // of may_goto
-	calls  []string
+// show lists bytes by their addresses.
+func show(cells []cell) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for _, c := range cells {
+		for k := range uint64(8) {
+			if c.mask>>(8*k)&1 == 1 {
+				fmt.Fprintf(&b, " %x:%02x", c.at<<3+k, byte(c.val>>(8*k)))
+			}
+		}
+	}
+	b.WriteString(" }")
+	return b.String()
 }
 
-// Run executes f in w for at most steps instructions.
-func Run(f *prog.Func, w *World, steps int) (*Trace, error) {
-	m := &Machine{w: w, f: f, bytes: map[uint64]byte{}, held: map[string]bool{}, budget: 8}
+// Machine runs functions; it is to be used again and again. The zero value is
+// ready.
+type Machine struct {
+	w    *World
+	p    *Program
+	regs [isa.NumRegs]uint64
+	// defined are the registers that hold something.
+	defined isa.RegSet
+	in      *isa.Insn
+	old     uint64
+	memory
+	held   map[string]bool // keys known to be in a map or not
+	packet uint64          // how often the packet changed
+	budget int             // of may_goto
+	calls  []Call
+	fresh  []asked
+	strict bool
+	seen   []bool // edges taken, by instruction: fallen through, jumped
+}
+
+// Run executes p in w for at most steps instructions. With first, p is what
+// another function is held against: what it leaves open ends the run.
+func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, error) {
+	m.w, m.p, m.strict = w, p, first
+	m.reset(w)
+	clear(m.held)
+	m.packet, m.budget, m.calls, m.fresh = 0, 8, nil, nil
 	for r := range m.regs {
 		m.regs[r] = w.hash(3, uint64(r)) // what a register holds before it is set
 	}
@@ -67,82 +128,48 @@ func Run(f *prog.Func, w *World, steps int) (*Trace, error) {
 	for r := isa.R1; r <= isa.R5; r++ {
 		m.regs[r] = w.argument(r)
 	}
+	m.defined = p.start
 	for at := 0; ; {
 		if steps--; steps < 0 {
 			return nil, ErrSteps
 		}
-		in := &f.Insns[at]
+		in := &p.F.Insns[at]
 		if in.Row().Kind == isa.KindExit {
 			return m.trace(m.regs[isa.R0]), nil
 		}
-		jump, end, err := m.step(in)
+		jump, end, err := m.step(in, at)
 		switch {
 		case err != nil:
 			return nil, err
 		case end:
 			return m.trace(0), nil
-		case jump:
+		}
+		m.defined |= in.Def()
+		if in.IsCall() || in.Row().Kind == isa.KindLoadPacket {
+			m.defined &^= isa.ArgRegs
+		}
+		if m.seen != nil {
+			m.seen[2*at+int(truth(jump))] = true
+		}
+		if jump {
 			at = in.Target
-		default:
+		} else {
 			at++
 		}
 	}
 }
 
 func (m *Machine) trace(result uint64) *Trace {
-	t := &Trace{Result: result, Calls: m.calls, Memory: map[uint64]byte{}}
-	for a, b := range m.bytes {
-		if !inFrame(a) && b != m.w.initial(a, m.epoch) {
-			t.Memory[a] = b
-		}
-	}
-	return t
-}
-
-func inFrame(a uint64) bool { return a >= frameTop-isa.StackSize && a < frameTop }
-
-func (m *Machine) byteAt(a uint64) byte {
-	if b, ok := m.bytes[a]; ok {
-		return b
-	}
-	if inFrame(a) {
-		return m.w.initial(a, 0)
-	}
-	return m.w.initial(a, m.epoch)
-}
-
-func (m *Machine) load(a uint64, n int) uint64 {
-	var v uint64
-	for i := n - 1; i >= 0; i-- {
-		v = v<<8 | uint64(m.byteAt(a+uint64(i)))
-	}
-	return v
-}
-
-func (m *Machine) store(a, v uint64, n int) {
-	for i := range n {
-		m.bytes[a+uint64(i)] = byte(v >> (8 * i))
-	}
-}
-
-// digest sums up memory outside the frame.
-func (m *Machine) digest() uint64 {
-	var d uint64
-	for a, b := range m.bytes {
-		if !inFrame(a) && b != m.w.initial(a, m.epoch) {
-			d ^= mix(a, uint64(b)+1)
-		}
-	}
-	return d
+	return &Trace{Result: result, Calls: m.calls, Memory: m.changes(), Fresh: m.fresh}
 }
 
 func (m *Machine) start() uint64 { return packetAt + m.packet*packetStep }
 
-func (m *Machine) step(in *prog.Insn) (jump, end bool, err error) {
+func (m *Machine) step(in *prog.Insn, at int) (jump, end bool, err error) {
 	row := in.Row()
 	i := in.Insn
 	if in.Patched() {
-		h := m.w.hash(4, name(in.Ref.Name), uint64(in.Ref.Kind))
+		h := m.w.hash(4, m.p.name(in.Ref), uint64(in.Ref.Kind))
 		i.Imm, i.Off = int64(int32(m.w.value(h))), int16(h>>32&0x7ff)
 	}
 	m.in = &i
@@ -162,19 +189,22 @@ func (m *Machine) step(in *prog.Insn) (jump, end bool, err error) {
 		m.regs[i.Dst] = m.wide(in, i.Imm)
 	case isa.KindLoad:
 		a := m.regs[i.Src] + off
-		if start, ok := contextPointer(m.f.Type, a-contextAt, int(row.Width/8)); ok {
+		if start, ok := contextPointer(m.p.F.Type, a-contextAt, int(row.Width/8)); ok {
 			m.regs[i.Dst] = m.start()
 			if !start {
 				m.regs[i.Dst] += m.w.size
 			}
 			break
 		}
+		if m.strict && !m.initialized(a, int(row.Width/8)) {
+			return false, false, ErrOpaque
+		}
 		m.old = m.load(a, int(row.Width/8))
 		m.regs[i.Dst] = isa.Eval[uint64](row.Result, m)
 	case isa.KindStore:
 		m.store(m.regs[i.Dst]+off, isa.Eval[uint64](row.Store, m), int(row.Width/8))
 	case isa.KindAtomic:
-		m.atomic(row, off)
+		return false, false, m.atomic(row, off)
 	case isa.KindLoadPacket:
 		at := uint64(i.Imm)
 		if !row.Imm {
@@ -187,7 +217,7 @@ func (m *Machine) step(in *prog.Insn) (jump, end bool, err error) {
 		m.old = m.load(m.start()+uint64(uint32(at)), n)
 		m.clobber(m.Unary(isa.ExprBSwap, row.Width, m.old))
 	case isa.KindCallHelper, isa.KindCallFunc, isa.KindCallKfunc:
-		m.call(in)
+		return false, false, m.call(in, at)
 	default:
 		return false, false, fmt.Errorf("environ: no model of %s", row.Name)
 	}
@@ -200,21 +230,27 @@ func (m *Machine) wide(in *prog.Insn, imm int64) uint64 {
 	case r == nil:
 		return uint64(imm)
 	case r.Kind == prog.RefMap:
-		return symbolsAt + name(r.Name)
+		return symbolsAt + m.p.name(r)
 	case r.Kind == prog.RefMapValue || r.Kind == prog.RefKconfig:
-		return mapAt(r.Name) + uint64(r.Off)
+		return mapAt(m.p.name(r)) + uint64(r.Off)
 	}
-	return m.w.hash(5, name(r.Name), uint64(r.Kind), uint64(r.Off))
+	return m.w.hash(5, m.p.name(r), uint64(r.Kind), uint64(r.Off))
 }
 
-func (m *Machine) atomic(row *isa.Row, off uint64) {
+func (m *Machine) atomic(row *isa.Row, off uint64) error {
 	base := m.in.Dst
 	if row.Fn == isa.FnLoadAcq {
 		base = m.in.Src
 	}
 	a, n := m.regs[base]+off, int(row.Width/8)
+	if m.strict && !m.initialized(a, n) {
+		return ErrOpaque
+	}
 	if !inFrame(a) {
-		m.calls = append(m.calls, fmt.Sprintf("%s %#x %#x %x", row.Name, a, low(m.regs[m.in.Src], row.Width), m.digest()))
+		c := Call{Name: row.Name, spare: m.p.o.PlainAtomics && row.ReadModifyWrite()}
+		c.number(a)
+		c.number(low(m.regs[m.in.Src], row.Width))
+		m.effect(&c)
 	}
 	m.old = m.load(a, n)
 	var result uint64
@@ -229,6 +265,7 @@ func (m *Machine) atomic(row *isa.Row, off uint64) {
 			m.regs[r] = result
 		}
 	}
+	return nil
 }
 
 func (m *Machine) clobber(result uint64) {

@@ -10,10 +10,10 @@ import (
 
 // World is an environment. Use NewWorld.
 type World struct {
-	seed uint64
-	pool []uint64 // values worth meeting
-	size uint64   // packet length in bytes
-	args [5]prog.Arg
+	number, seed uint64
+	pool         []uint64 // values worth meeting
+	size         uint64   // packet length in bytes
+	args         [5]prog.Arg
 }
 
 // Where things lie. The kinds of memory are far apart.
@@ -21,7 +21,7 @@ const (
 	frameTop   = 0xffffc900_0010_0000
 	contextAt  = 0xffff8880_1000_0000
 	packetAt   = 0xffff8881_0000_0000
-	mapsAt     = 0xffff9000_0000_0000
+	mapsAt     = 0x8000_0000_0000_0000
 	symbolsAt  = 0xffffffff_a000_0000
 	packetStep = 1 << 24 // between the packet's places before and after a change
 )
@@ -29,7 +29,7 @@ const (
 // NewWorld makes an environment. Values that the function compares with or
 // masks by turn up in it often, in both byte orders.
 func NewWorld(seed uint64, f *prog.Func) *World {
-	w := &World{seed: mix(seed, 0), pool: []uint64{0, 1, 2, 3, 4, 7, 8, 16, 0x45, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, ^uint64(0), 0}}
+	w := &World{number: seed, seed: mix(seed, 0), pool: []uint64{0, 1, 2, 3, 4, 7, 8, 16, 0x45, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, ^uint64(0), 0}}
 	for k := range f.Insns {
 		in := &f.Insns[k]
 		if !in.Row().Imm || in.Row().Kind == isa.KindCallHelper {
@@ -91,13 +91,19 @@ func (w *World) value(h uint64) uint64 {
 	return w.pool[(h>>3)%uint64(len(w.pool))]
 }
 
-// initial is the byte at an address before anyone wrote there. Words are cut
-// into one, two, four or eight byte fields.
-func (w *World) initial(addr, epoch uint64) byte {
-	h := w.hash(2, addr>>3, epoch)
-	width := uint64(1) << (h & 3)
-	field := addr & 7 / width
-	return byte(w.value(mix(h, field)) >> (8 * (addr & 7 % width)))
+// initial is the aligned word with that number before anyone wrote there. Words
+// are cut into one, two, four or eight byte fields.
+func (w *World) initial(word, epoch uint64) uint64 {
+	h := w.hash(2, word, epoch)
+	size := 8 << (h & 3) // bits of a field
+	if size == 64 {
+		return w.value(mix(h, 0))
+	}
+	var v uint64
+	for at, field := 0, uint64(0); at < 64; at, field = at+size, field+1 {
+		v |= low(w.value(mix(h, field)), uint8(size)) << at
+	}
+	return v
 }
 
 func name(s string) uint64 {
@@ -106,8 +112,13 @@ func name(s string) uint64 {
 	return uint64(f.Sum32())
 }
 
-// mapAt is where a map's first value lies.
-func mapAt(m string) uint64 { return mapsAt + name(m)<<14 }
+// mapAt is where the first value of the array with that hash of its name lies:
+// no two are within 4 GB of each other but by the rarest chance.
+func mapAt(name uint64) uint64 { return mapsAt | mix(name, 1)>>4&^0xffff_ffff }
+
+// elementAt is where an element of a map that is no array lies. Different keys
+// have different elements.
+func elementAt(base, h uint64) uint64 { return base ^ 1<<61 ^ h<<8&^(1<<63) }
 
 // contextPointer tells whether a context field holds a packet address, and
 // which: its start or its end.
