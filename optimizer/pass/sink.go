@@ -2,7 +2,6 @@ package pass
 
 import (
 	"github.com/superbpf/superbpf/optimizer/isa"
-	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
 // sink moves a computation behind the branch of which only one way needs it,
@@ -21,10 +20,7 @@ func sink(r *run) {
 			}
 			in := r.f.Insns[k]
 			r.nop(k)
-			if err := r.g.Splice(to, to, []prog.Insn{in}); err != nil {
-				panic("pass: nothing was replaced: " + err.Error())
-			}
-			return // positions changed: one a run
+			r.later(to, in)
 		}
 	}
 }

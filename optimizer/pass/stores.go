@@ -35,8 +35,10 @@ func mergeStores(r *run) {
 	for _, b := range r.cfg.Order {
 		blk := r.cfg.Blocks[b]
 		for i := blk.From; i < blk.To; i++ {
-			if s, ok := r.storesFrom(i, blk.To); ok && r.mergeRun(s) {
-				return // positions changed: one a run
+			if s, ok := r.storesFrom(i, blk.To); ok {
+				if last, ok := r.mergeRun(s); ok {
+					i = last // what lies behind has nothing to do with it
+				}
 			}
 		}
 	}
@@ -134,8 +136,9 @@ func (r *run) meets(s *storeRun, k int, reg isa.Reg) (off, n int64, near, ok boo
 	return 0, 0, false, kind != s.kind && kind != symex.Any && kind != symex.Scalar
 }
 
-// mergeRun looks for the widest store that replaces two or more of a run.
-func (r *run) mergeRun(s *storeRun) bool {
+// mergeRun looks for the widest store that replaces two or more of a run, and
+// gives the last of those.
+func (r *run) mergeRun(s *storeRun) (last int, ok bool) {
 	var starts []int64
 	for off := range s.bytes {
 		starts = append(starts, off)
@@ -144,11 +147,11 @@ func (r *run) mergeRun(s *storeRun) bool {
 	for _, w := range []uint8{64, 32, 16} {
 		for _, off := range starts {
 			if gone, limit, t, ok := r.covered(s, off, w); ok && r.mergeAt(s, gone, limit, off, w, t) {
-				return true
+				return gone[len(gone)-1], true
 			}
 		}
 	}
-	return false
+	return 0, false
 }
 
 // bytesOf are the values of bytes, the lowest first; 0 stands for any value.
@@ -256,9 +259,7 @@ func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t 
 		for _, k := range gone {
 			r.nop(k)
 		}
-		if err := r.g.Splice(p, p, repl); err != nil {
-			panic("pass: nothing was replaced: " + err.Error())
-		}
+		r.later(p, repl...)
 		return true
 	}
 	return false

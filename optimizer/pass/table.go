@@ -3,6 +3,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
@@ -113,6 +114,7 @@ func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) 
 		r.vals = v
 	}
 	t.run(r)
+	r.applyLater()
 	if len(r.changes) == 0 {
 		return nil, nil
 	}
@@ -135,6 +137,26 @@ type run struct {
 
 	predecessors [][]int // computed when asked for
 	changes      []pipeline.Change
+	inserts      []insert
+}
+
+// insert is code that goes before instruction at of f, once the pass is done.
+type insert struct {
+	at   int
+	code []prog.Insn
+}
+
+// later puts code before instruction k when the pass is done: until then g keeps
+// the numbering of f. Of two for one place the second comes first.
+func (r *run) later(k int, code ...prog.Insn) { r.inserts = append(r.inserts, insert{k, code}) }
+
+func (r *run) applyLater() {
+	slices.SortStableFunc(r.inserts, func(a, b insert) int { return b.at - a.at })
+	for _, i := range r.inserts {
+		if err := r.g.Splice(i.at, i.at, i.code); err != nil {
+			panic("pass: nothing was replaced: " + err.Error())
+		}
+	}
 }
 
 // ok asks whether to rewrite the site at instruction k.

@@ -193,6 +193,9 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 			}
 			continue
 		}
+		if w.costly && len(sites) > fewSites && w.dropCostly(ctx, t, sites) {
+			continue
+		}
 		if len(sites) > 1 {
 			if c := w.suspect(cand, changes, &res); c >= 0 && pointed < maxSuspects && w.misled[t.Name()] < maxMisled {
 				suspects[sites[c]] = true
@@ -211,6 +214,27 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 		limit = -1
 	}
 	return false, false, nil
+}
+
+// fewSites is up to how many sites a set that costs too much is halved, so that
+// some that pay together are found.
+const fewSites = 4
+
+// dropCostly prices the sites of a set one by one and leaves out those that cost
+// too much, for now. It reports whether there are any.
+func (w *work) dropCostly(ctx context.Context, t Transform, sites []int) bool {
+	any := false
+	for _, s := range sites {
+		cand, changes := t.Run(ctx, w.cur, func(x int) bool { return x == s })
+		if cand == nil || len(changes) != 1 {
+			continue
+		}
+		if cand.Compact(); !w.affordable(w.price(cand)) {
+			w.dropped[w.key(t, changes[0])] = len(w.steps)
+			any = true
+		}
+	}
+	return any
 }
 
 // suspect is the rewrite that a refusal points at: the last one before the
