@@ -15,6 +15,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/superbpf/superbpf/optimizer/elf/relax"
 )
 
 // ErrPrivilege is returned when loading needs rights that the process lacks.
@@ -111,7 +113,7 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 			return r, err
 		}
 	}
-	return k.whole(ctx, spec, program, p)
+	return k.whole(ctx, object, spec, program, p)
 }
 
 // makeMaps creates the maps of a prepared program if that can be done without
@@ -137,6 +139,10 @@ func (k *Kernel) keepSet(spec *ebpf.CollectionSpec, p *Prepared) {
 	k.sets[p.Set] = set
 }
 
+// graphNote is added to a refusal that may not be the program's fault: the
+// library loads the types of each map and each program apart.
+const graphNote = " (the object has lists or trees in maps; they need the types of maps and programs to be loaded together, as libbpf does and this loader does not)"
+
 // LoadWhole is Load with all that the object holds, always.
 func (k *Kernel) LoadWhole(ctx context.Context, object []byte, program string) (*LoadResult, error) {
 	if err := ctx.Err(); err != nil {
@@ -149,7 +155,7 @@ func (k *Kernel) LoadWhole(ctx context.Context, object []byte, program string) (
 	p := prepare(object, spec, program)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.whole(ctx, spec, program, p)
+	return k.whole(ctx, object, spec, program, p)
 }
 
 func unreadable(err error) *LoadResult {
@@ -158,7 +164,7 @@ func unreadable(err error) *LoadResult {
 
 // whole loads a program by way of the library and keeps its maps, for p too if
 // it is not nil. The lock is held.
-func (k *Kernel) whole(ctx context.Context, spec *ebpf.CollectionSpec, program string, p *Prepared) (*LoadResult, error) {
+func (k *Kernel) whole(ctx context.Context, object []byte, spec *ebpf.CollectionSpec, program string, p *Prepared) (*LoadResult, error) {
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
 	a, err := within(ctx, k.limit(), func() answer { return load(spec, opts, program) }, answer.drop)
 	switch {
@@ -167,6 +173,9 @@ func (k *Kernel) whole(ctx context.Context, spec *ebpf.CollectionSpec, program s
 	case err != nil:
 		return nil, err
 	case a.coll == nil:
+		if a.refused != nil && relax.HasGraphs(object) {
+			a.refused.Reason.Line += graphNote
+		}
 		return a.refused, a.err
 	}
 	defer a.coll.Close()
@@ -286,6 +295,11 @@ func refusal(err error, funcs []FuncStart, slots int) *LoadResult {
 		r.Log = strings.Join(v.Log, "\n")
 		if n := len(r.Log) - maxLog; n > 0 {
 			r.Log = r.Log[n:]
+		}
+		if strings.Contains(err.Error(), "load BTF") && len(v.Log) > 0 {
+			// A log about types, which ends with the one that is wrong.
+			r.Reason.Kind, r.Reason.Line = ReasonDebug, "the kernel refuses the types: "+v.Log[len(v.Log)-1]
+			return r
 		}
 		r.Reason = ParseLog(v.Log)
 		r.Function, r.Slot = locate(funcs, slots, r.Reason.Slot)

@@ -65,7 +65,7 @@ var complaints = []struct {
 	pattern *regexp.Regexp
 }{
 	// The library puts a call of this number where CO-RE finds nothing.
-	{ReasonRelocation, regexp.MustCompile(`invalid func unknown#195896080`)},
+	{ReasonRelocation, regexp.MustCompile(`invalid func unknown#195896080|failed to find the address for kernel symbol`)},
 	{ReasonAlignment, regexp.MustCompile(`misaligned`)},
 	{ReasonNull, regexp.MustCompile(`invalid mem access '[a-z_]*or_null'|Possibly NULL pointer|null-check it first|_or_null expected=|or_null' expected`)},
 	{ReasonComplexity, regexp.MustCompile(`program is too large|jumps is too complex|too many (subprograms|different|states)|frames is too deep|maps per program has reached|argument list too long`)},
@@ -75,7 +75,7 @@ var complaints = []struct {
 	{ReasonPacket, regexp.MustCompile(`packet`)},
 	{ReasonStackSize, regexp.MustCompile(`(?i)stack (size|of previous frames).*(too )?large|combined stack size|call stack of previous frames`)},
 	{ReasonStack, regexp.MustCompile(`invalid( indirect| write to| read from| read| write| variable-offset)+ stack|(from|to) stack|stack (R[0-9]+|off|access|pointer cannot|range)|invalid stack|fp[0-9-]* (is|must)|spilled pointer|spilled ptr|var-offset|size of register (spill|fill)|stack frame of the caller|stack pointer to the caller|frame pointer is read only|variable stack`)},
-	{ReasonMap, regexp.MustCompile(`access to map (value|key)|into map forbidden|from map forbidden|outside of the allowed memory range|write to change key|direct value|map->`)},
+	{ReasonMap, regexp.MustCompile(`only read from bpf_array|access to map (value|key)|into map forbidden|from map forbidden|outside of the allowed memory range|write to change key|direct value|map->`)},
 	{ReasonContext, regexp.MustCompile(`bpf_context|modified ctx|variable ctx access|(ctx|context) (pointer|access)|narrow ctx|expected pointer to ctx|R[0-9]+ ctx is not allowed`)},
 	{ReasonLeak, regexp.MustCompile(`leaks addr|leaking pointer`)},
 	{ReasonPointer, regexp.MustCompile(`pointer arithmetic|arithmetic prohibited|operator .* on pointer|pointer [^ ]+ pointer prohibited|sign-extension part of pointer|partial copy of pointer|pointer comparison prohibited|subtract pointer|pointer with unsupported alu|math between|prohibited for !root|tried to [a-z]+ (from different|beyond)|subtraction from stack pointer|address spaces?`)},
@@ -85,8 +85,8 @@ var complaints = []struct {
 	{ReasonInstruction, regexp.MustCompile(`unknown (opcode|insn class)|reserved fields?|invalid BPF_|BPF_LD_|invalid atomic|invalid shift|invalid bpf_ld_imm64|unrecognized bpf_ld_imm64|div by zero|BPF_ATOMIC`)},
 	{ReasonFlow, regexp.MustCompile(`unreachable insn|jump out of range|jump into the middle|not an exit or jmp|invalid insn idx|invalid destination|dead end|jumps? .* (between|to other) subprog|fall.?through`)},
 	{ReasonDebug, regexp.MustCompile(`func.?info|line.?info|core_relo|func_proto|BTF is malformed|type id|requires prog BTF|load(ing)? BTF|^BTF`)},
-	{ReasonAttach, regexp.MustCompile(`attach|not a kernel function|fmod_ret|struct_ops|FENTRY/FEXIT`)},
-	{ReasonMemory, regexp.MustCompile(`invalid mem access|invalid access to|invalid .*(buffer )?access|is ptr_|cannot write into|only read is supported|zero-sized|accessed directly|access size|cannot access|rdonly|beyond the end of|may write into memory|no write support`)},
+	{ReasonAttach, regexp.MustCompile(`attach|not a kernel function|struct ops|fmod_ret|struct_ops|FENTRY/FEXIT`)},
+	{ReasonMemory, regexp.MustCompile(`invalid mem access|invalid access to|invalid .*(buffer )?(access|offset)|is ptr_|cannot write into|only read is supported|zero-sized|accessed directly|access size|cannot access|rdonly|beyond the end of|may write into memory|no write support`)},
 	{ReasonType, regexp.MustCompile(`type=.*expected=|arg ?#?[0-9]+ |[Ee]xpected|is of type|known constant|constant offset|constant address|not a (const|scalar)|must be a|map pointer|R[0-9]+ is (invalid|not)|dynptr|iter|doesn't point|zero-terminated|map_ptr|different pointers|has no valid|format string|kptr|timer|args|not found at|point to a readonly`)},
 }
 

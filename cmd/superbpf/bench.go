@@ -23,7 +23,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Run the benchmark suites"}
-	c.AddCommand(benchControlCommand(), benchDifferCommand(), benchEnginesCommand(), benchEquivalenceCommand(), benchKernelsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
+	c.AddCommand(benchControlCommand(), benchDifferCommand(), benchEnginesCommand(), benchEquivalenceCommand(), benchKernelsCommand(), benchLoadsCommand(), benchMutantsCommand(), benchRunCommand(), benchSafetyCommand(), benchSizesCommand())
 	return c
 }
 

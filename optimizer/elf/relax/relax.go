@@ -83,17 +83,22 @@ func Facts(raw []byte) (externals bool, types []byte) {
 	if err != nil {
 		return true, nil
 	}
-	for k := range m.syms {
-		if k > 0 && m.syms[k].Shndx == uint16(delf.SHN_UNDEF) {
-			return true, nil
-		}
-	}
 	if n := m.find(".BTF"); n != 0 {
 		if types, err = m.section(n); err != nil {
 			return true, nil
 		}
 	}
-	return false, types
+	for k := range m.syms {
+		externals = externals || k > 0 && m.syms[k].Shndx == uint16(delf.SHN_UNDEF)
+	}
+	return externals, types
+}
+
+// HasGraphs reports whether an object has types that hold lists or trees of
+// others, told by declaration tags.
+func HasGraphs(raw []byte) bool {
+	_, types := Facts(raw)
+	return bytes.Contains(types, []byte("\x00contains:"))
 }
 
 // whole reads an object with all its programs, as it is if that is possible.
