@@ -46,3 +46,25 @@ func TestAllCompile(t *testing.T) {
 		}
 	}
 }
+
+func TestPaperOfProofs(t *testing.T) {
+	rows, err := PaperOfProofs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached := 0
+	for _, r := range rows {
+		if r.All == "" || r.NoTypes == "" {
+			t.Errorf("%+v", r)
+		}
+		if r.Calls > 0 {
+			cached++
+			if r.Hits > r.Calls || r.HitRate() == "" {
+				t.Errorf("%+v", r)
+			}
+		}
+	}
+	if len(rows) != 8 || cached != 7 {
+		t.Errorf("%d programs, %d with a hit rate", len(rows), cached)
+	}
+}

@@ -71,6 +71,8 @@ type Options struct {
 	// joins (with none but loops cut, whole paths are run); what is decided by
 	// rewriting and by trying. See Raw, too.
 	NoCache, NoReuse, NoCuts, NoQuick bool
+	// And what memory is divided by: constant offsets, maps, kinds of memory.
+	NoOffsets, NoMaps, NoTypes bool
 	// TestsLast: tests come when no proof is found, not before.
 	TestsLast bool
 	// Places: of a replacement that tests tell from the original the places are

@@ -47,6 +47,43 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// With any of what makes proofs fast or possible switched off, nothing becomes
+// Equal that is not, and what needs no more than the rest still is.
+func TestSwitches(t *testing.T) {
+	all := 0
+	for _, file := range caseFiles(t) {
+		if _, _, want := readCase(t, file); want == "Equal" {
+			all++
+		}
+	}
+	for name, o := range map[string]Options{
+		"quick": {NoQuick: true}, "tests": {TestsLast: true}, "reuse": {NoReuse: true}, "cuts": {NoCuts: true}, "normal forms": {Raw: true},
+		"offsets": {NoOffsets: true}, "maps": {NoMaps: true}, "kinds of memory": {NoTypes: true},
+		"all": {NoQuick: true, TestsLast: true, NoReuse: true, NoCuts: true, NoOffsets: true, NoMaps: true, NoTypes: true, Raw: true},
+	} {
+		plain := validator(t, o)
+		equal := 0
+		for _, file := range caseFiles(t) {
+			p, q, want := readCase(t, file)
+			if forCase(t, plain, file) != plain {
+				continue // has options of its own
+			}
+			r := plain.Func(context.Background(), p, q)
+			if r.Verdict == Equal {
+				equal++
+				// Whole paths show more than what holds at cuts.
+				if want == "Different" || want == "Unknown" && !o.NoCuts {
+					t.Errorf("without %s, %s is Equal (%s), want %s", name, file, r.Reason, want)
+				}
+			}
+		}
+		t.Logf("without %s: %d of %d", name, equal, all)
+		if equal < 3 || name != "all" && name != "normal forms" && equal < all/2 {
+			t.Errorf("without %s: %d of %d cases are Equal", name, equal, all)
+		}
+	}
+}
+
 func caseFiles(t testing.TB) []string {
 	var files []string
 	for _, glob := range []string{"testdata/*.txt", "testdata/bugs/*.txt"} {

@@ -79,6 +79,7 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 	s.queue.s = s
 	s.e = symex.NewEngine(v.c, p, v.opt.Callee)
 	s.e.PreserveShared = v.opt.PreserveShared
+	s.e.Coarse = symex.Coarse{Offsets: v.opt.NoOffsets, Maps: v.opt.NoMaps, Types: v.opt.NoTypes}
 	s.slots = stackSlots(p, q)
 	pj, qj := s.p.joins(), s.q.joins()
 	if how == everyJoin {

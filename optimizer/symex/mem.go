@@ -46,6 +46,7 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 		}
 		return t, nil
 	}
+	r = e.Coarse.of(r)
 	base, off := e.split(addr)
 	from, known := e.source(s, r, e.class(r, base, off, n), base)
 	if e.PreserveShared && r.shared() {
@@ -90,7 +91,7 @@ func (e *Engine) source(s *State, r Region, class string, base smt.Term) (from s
 	ch := e.chain(s, class)
 	// The kernel rewrites context accesses: what was written need not be what
 	// is read back.
-	if ch.Last.Base != base || class == "ctx" {
+	if ch.Last.Base != base || class == "ctx" || e.Coarse.Offsets {
 		return e.freeze(ch), nil
 	}
 	return ch.Token, ch.Last.Bytes
@@ -127,6 +128,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	if e.PreserveShared && r.shared() {
 		e.access(s, "shared-store", addr, v)
 	}
+	r = e.Coarse.of(r)
 	base, off := e.split(addr)
 	class := e.class(r, base, off, n)
 	if r.someMap() {
@@ -147,7 +149,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	}
 	// The kernel turns a store to a context field into other instructions, which
 	// may ignore some values: a later store need not undo an earlier one.
-	if ch.Last.Base == base && class != "ctx" {
+	if ch.Last.Base == base && class != "ctx" && !e.Coarse.Offsets {
 		maps.Copy(g.Bytes, ch.Last.Bytes)
 		maps.Copy(g.Chunks, ch.Last.Chunks)
 	} else {

@@ -67,6 +67,26 @@ func keepPrivate() map[string]bool {
 	return map[string]bool{"ctx": true, scratch: true, "pkt": true, "rec": true}
 }
 
+// Coarse makes memory outside the frame coarser, for measuring what telling its
+// parts apart is worth. Proofs stay right; there are fewer of them.
+type Coarse struct {
+	Offsets bool // of a write, only what it made of a class is known: none is read back
+	Maps    bool // the values of all maps are one class
+	Types   bool // all is one class
+}
+
+// of is the region that is left of r.
+func (c Coarse) of(r Region) Region {
+	switch {
+	case r.Kind == Stack || r.Kind == Any:
+	case c.Types:
+		return Region{}
+	case c.Maps && r.Kind == MapValue:
+		return Region{Kind: MapValue}
+	}
+	return r
+}
+
 // Group is a set of bytes written through one base address.
 type Group struct {
 	Base  smt.Term
@@ -171,6 +191,7 @@ type Engine struct {
 	// PreserveShared makes every access to memory that others may see an effect,
 	// so that none is dropped, added, merged or moved past another.
 	PreserveShared bool
+	Coarse         Coarse
 	// Unused says that the result of the next instruction is not used: a call that
 	// has no effect is nothing then.
 	Unused bool

@@ -28,7 +28,16 @@ func TestMutants(t *testing.T) {
 		}
 		corpus = append(corpus, ps...)
 	}
-	v, err := equiv.New(equiv.Options{TestsLast: true, Limits: smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}})
+	limits := smt.Limits{Steps: 100_000, Wall: 200 * time.Millisecond}
+	attack(t, corpus, *mutants, equiv.Options{TestsLast: true, Limits: limits})
+	// With memory that is told apart less.
+	attack(t, corpus, *mutants/5, equiv.Options{TestsLast: true, Limits: limits, NoOffsets: true})
+	attack(t, corpus, *mutants/5, equiv.Options{TestsLast: true, Limits: limits, NoMaps: true})
+	attack(t, corpus, *mutants/5, equiv.Options{TestsLast: true, Limits: limits, NoTypes: true})
+}
+
+func attack(t *testing.T, corpus []Pair, n int, o equiv.Options) {
+	v, err := equiv.New(o)
 	if err != nil {
 		if os.Getenv("SUPERBPF_REQUIRE_Z3") != "" {
 			t.Fatal(err)
@@ -36,7 +45,7 @@ func TestMutants(t *testing.T) {
 		t.Skip(err)
 	}
 	defer v.Close()
-	rep, err := Run(context.Background(), v, corpus, Options{Mutants: *mutants, Seed: *seed, Runs: 60, Wall: time.Second})
+	rep, err := Run(context.Background(), v, corpus, Options{Mutants: n, Seed: *seed, Runs: 60, Wall: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
