@@ -110,7 +110,12 @@ type RawOptions struct {
 	Flags uint32
 	// AttachType is expected_attach_type.
 	AttachType uint32
+	// Log gets what the verifier writes about every instruction, as far as it fits.
+	Log []byte
 }
+
+// logEverything is BPF_LOG_LEVEL2: the state at every instruction.
+const logEverything = 2
 
 // LoadRaw loads a program of the given type (enum bpf_prog_type) from encoded
 // instructions, 8 bytes a slot. The error carries the verifier's log.
@@ -128,6 +133,9 @@ func LoadRaw(progType uint32, insns []byte, o RawOptions) (*RawProg, error) {
 		attachType: o.AttachType,
 	}
 	copy(a.progName[:15], o.Name)
+	if len(o.Log) > 0 {
+		a.logLevel, a.logSize, a.logBuf = logEverything, uint32(len(o.Log)), ptr(o.Log)
+	}
 	fd, err := bpfCall(cmdProgLoad, unsafe.Pointer(&a), unsafe.Sizeof(a))
 	if err != nil && !errors.Is(err, unix.EPERM) {
 		log := make([]byte, 64<<10)
@@ -141,6 +149,7 @@ func LoadRaw(progType uint32, insns []byte, o RawOptions) (*RawProg, error) {
 	}
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(license)
+	runtime.KeepAlive(o.Log)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}

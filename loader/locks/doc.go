@@ -13,4 +13,8 @@
 // Woven makes programs that leave an optimizer something to do. Their rewrites
 // that package equiv calls equal run beside them in the kernel:
 // TestEqualIsEqualInTheKernel, more of them with -kernel.pairs, and FuzzEquivKernel.
+//
+// What the verifier's log says of registers is held against package absint's
+// states. testdata/precision.txt, which -update writes, has how often the verifier
+// knows more, and where: paths that we join it goes one by one.
 package locks

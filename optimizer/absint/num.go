@@ -196,10 +196,17 @@ func (n Num) norm() Num {
 			n.Low = l.Range
 			n.T.V |= l.T.V
 			n.T.M &= l.T.M | ^mask(32)
-			n.UMin = max(n.UMin, n.UMin&^mask(32)|l.UMin)
-			n.UMax = min(n.UMax, n.UMax&^mask(32)|l.UMax)
-			n.SMin = max(n.SMin, n.SMin&^int64(mask(32))|int64(l.UMin))
-			n.SMax = min(n.SMax, n.SMax&^int64(mask(32))|int64(l.UMax))
+			const sign = 1 << 63
+			var ok [4]bool
+			var smin, smax uint64
+			n.UMin, ok[0] = l.atLeast(n.UMin)
+			n.UMax, ok[1] = l.atMost(n.UMax)
+			smin, ok[2] = l.atLeast(uint64(n.SMin) ^ sign)
+			smax, ok[3] = l.atMost(uint64(n.SMax) ^ sign)
+			n.SMin, n.SMax = int64(smin^sign), int64(smax^sign)
+			if ok != [4]bool{true, true, true, true} {
+				return empty(64)
+			}
 		}
 		if n == before {
 			break
@@ -209,6 +216,24 @@ func (n Num) norm() Num {
 		return empty(n.W)
 	}
 	return n
+}
+
+// atLeast is the smallest number of 64 bits from v on whose low half is in l, and
+// atMost the largest up to v; false when there is none.
+func (l Num) atLeast(v uint64) (uint64, bool) {
+	hi, lo := v>>32, v&mask(32)
+	if lo > l.UMax {
+		hi, lo = hi+1, 0
+	}
+	return hi<<32 | max(lo, l.UMin), hi <= mask(32)
+}
+
+func (l Num) atMost(v uint64) (uint64, bool) {
+	hi, lo := v>>32, v&mask(32)
+	if lo < l.UMin {
+		hi, lo = hi-1, mask(32)
+	}
+	return hi<<32 | min(lo, l.UMax), hi <= mask(32)
 }
 
 // sync exchanges knowledge between bits and both ranges at n's own width;

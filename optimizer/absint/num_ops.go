@@ -1,6 +1,7 @@
 package absint
 
 import (
+	"math"
 	"math/bits"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
@@ -70,6 +71,15 @@ func core(op isa.ExprOp, w uint8, a, b Num) Num {
 		if h, l := bits.Mul64(a.UMax, b.UMax); h == 0 && l <= m {
 			n.UMin, n.UMax = a.UMin*b.UMin, l
 		}
+		lo, hi, over := int64(math.MaxInt64), int64(math.MinInt64), false
+		for _, x := range []int64{a.SMin, a.SMax} {
+			for _, y := range []int64{b.SMin, b.SMax} {
+				v := x * y
+				lo, hi = min(lo, v), max(hi, v)
+				over = over || x != 0 && (v/x != y || x == -1 && y == math.MinInt64) || sext(uint64(v), w) != v
+			}
+		}
+		n.signed(lo, hi, over)
 	case isa.ExprAnd:
 		v := a.T.V & b.T.V
 		n.T = Tnum{v, (a.T.V | a.T.M) & (b.T.V | b.T.M) &^ v}

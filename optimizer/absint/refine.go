@@ -69,17 +69,26 @@ func (s *State) branch(in *prog.Insn, taken bool) *State {
 var mirror = map[isa.Fn]isa.Fn{isa.FnJgt: isa.FnJlt, isa.FnJlt: isa.FnJgt, isa.FnJge: isa.FnJle, isa.FnJle: isa.FnJge,
 	isa.FnJsgt: isa.FnJslt, isa.FnJslt: isa.FnJsgt, isa.FnJsge: isa.FnJsle, isa.FnJsle: isa.FnJsge, isa.FnJeq: isa.FnJeq}
 
-// narrow sets the number of a register and of all that equal it.
+// narrow leaves a register only the numbers in n, and likewise all that are a
+// known distance from it.
 func (s *State) narrow(r isa.Reg, n Num) {
-	id := s.Regs[r].ID
+	at := s.Regs[r]
+	n = at.Num.Meet(n)
 	s.Regs[r].Num = n
-	if id == 0 {
+	s.Reachable = s.Reachable && !n.Empty()
+	if at.ID == 0 || !s.Reachable {
 		return
 	}
 	s.each(func(v *Value) {
-		if v.Kind == Scalar && v.ID == id {
-			v.Num = n
+		if v.Kind != Scalar || v.ID != at.ID {
+			return
 		}
+		m := n
+		if d := v.Fix - at.Fix; d != 0 {
+			m = binary(isa.ExprAdd, 64, n, Const(uint64(d), 64))
+		}
+		v.Num = v.Num.Meet(m)
+		s.Reachable = s.Reachable && !v.Num.Empty()
 	})
 }
 

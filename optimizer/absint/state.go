@@ -41,10 +41,12 @@ type Value struct {
 	Num Num
 	// Map is the map of MapPtr, MapValue and MapValueOrNull; nil if unknown.
 	Map *prog.Map
-	// ID is shared by values known to be equal (scalars), to be NULL together
-	// (MapValueOrNull), or to have the same variable part (Packet); 0 for none.
+	// ID is shared by values known to be constants apart (scalars), to be NULL
+	// together (MapValueOrNull), or to have the same variable part (Packet); 0 for
+	// none.
 	ID int32
-	// Fix is a packet pointer's constant distance from its variable part.
+	// Fix is a packet pointer's constant distance from its variable part, and a
+	// scalar's from what others of its ID are told by, both modulo 2^64.
 	Fix int64
 }
 
@@ -227,6 +229,8 @@ func (s *State) fresh(id int32) {
 			v.ID = 0
 			if v.Kind == Packet || v.Kind == PacketMeta {
 				v.ID = noPacket
+			} else {
+				v.Fix = 0
 			}
 		}
 	})

@@ -97,7 +97,16 @@ func (a *analysis) alu(s *State, in *prog.Insn, k int) Value {
 		}
 		return unknown
 	}
-	return scalar(isa.Eval[Num](row.Result, &operands{dst: d.Num, src: o.Num, imm: o.Num}))
+	v := scalar(isa.Eval[Num](row.Result, &operands{dst: d.Num, src: o.Num, imm: o.Num}))
+	if k, ok := o.Num.IsConst(); ok && row.Width == 64 && row.ReadsDst && d.ID != 0 {
+		switch row.Fn {
+		case isa.FnAdd:
+			v.ID, v.Fix = d.ID, d.Fix+int64(k)
+		case isa.FnSub:
+			v.ID, v.Fix = d.ID, d.Fix-int64(k)
+		}
+	}
+	return v
 }
 
 // move adds a number to a pointer, or subtracts it.
@@ -217,9 +226,14 @@ func (a *analysis) atomic(s *State, in *prog.Insn) {
 		old = scalar(zext(Full(32), 64))
 	} else if base.Kind == Stack || base.Kind == Unknown {
 		old = unknown
+		if at, ok := base.Num.IsConst(); ok && base.Kind == Stack && !in.Frozen() {
+			if v := s.StackValue(int(int64(at))+int(in.Off), int(row.Width)/8); v.Kind == Scalar {
+				old = scalar(Full(64))
+			}
+		}
 	}
 	stored := unknown
-	if row.Width == 32 {
+	if row.Width == 32 || old.Kind == Scalar && s.Regs[in.Src].Kind == Scalar {
 		stored = scalar(Full(64))
 	}
 	s.write(base, in, int(row.Width)/8, stored)
