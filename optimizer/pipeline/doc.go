@@ -7,6 +7,9 @@
 // either refuses a result made of several rewrites, the driver bisects: the
 // guilty rewrite is dropped and the others kept.
 //
+// Once nothing helps any more, the transforms run again in other orders, and after
+// rewrites that cost something: where they come to rest depends on both.
+//
 // Invariant: the sequence of steps of a function is a chain; each step's
 // function was proved to be allowed to replace the one before.
 //

@@ -20,6 +20,8 @@ const (
 	// attempt.
 	detourSlots = 4
 	detourNanos = 1.0
+	// fewAttempts are not worth their time.
+	fewAttempts = 3
 	// patience: exploring ends after that many attempts in a row, and one more for
 	// each instruction of a small function, have found nothing.
 	patience = 12
@@ -33,6 +35,9 @@ func (w *work) explore(ctx context.Context) error {
 	}
 	// An attempt takes time by the square of a function's size, about.
 	most := min(2*w.opt.Explore, w.opt.Explore*100/(len(w.input.Insns)+1))
+	if most < fewAttempts {
+		return nil
+	}
 	r := rand.New(rand.NewPCG(w.opt.Seed, uint64(w.index)))
 	kicks := w.kicks(ctx, r)
 	idle := 0
