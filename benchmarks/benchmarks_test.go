@@ -27,6 +27,28 @@ func TestEveryPaperProgramIsThere(t *testing.T) {
 	}
 }
 
+// The paper's tables are read whole: every figure, and only of its programs.
+func TestPaperTables(t *testing.T) {
+	rates, err := PaperRates()
+	if err != nil || len(rates) != 6 {
+		t.Fatalf("%d rates, %v", len(rates), err)
+	}
+	for _, r := range rates {
+		if _, ok := Paper(r.Program); !ok || r.K2 < r.Best() || r.O2 <= 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	latencies, err := PaperLatencies()
+	if err != nil || len(latencies) != 16 {
+		t.Fatalf("%d latencies, %v", len(latencies), err)
+	}
+	for _, l := range latencies {
+		if _, ok := Paper(l.Program); !ok || l.K2 > l.Clang || l.K2 <= 0 || l.Mpps <= 0 {
+			t.Errorf("%+v", l)
+		}
+	}
+}
+
 func TestAllCompile(t *testing.T) {
 	if _, err := Clang(); errors.Is(err, ErrNoClang) {
 		if os.Getenv("SUPERBPF_REQUIRE_KERNEL") != "" {

@@ -136,6 +136,21 @@ func (t *TestRun) Timed() (time.Duration, error) {
 	return 0, fmt.Errorf("test run: interrupted %d times in a row", maxSyscallRetries)
 }
 
+// Unbroken is Timed for a call of up to some tens of milliseconds: the thread's
+// signals wait until it is over, so that none cuts it short. Go's garbage collector
+// waits as well.
+func (t *TestRun) Unbroken() (time.Duration, error) {
+	var all, old unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^uint64(0)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, &old); err != nil {
+		return 0, fmt.Errorf("block signals: %w", err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	return t.Timed()
+}
+
 // TimedLoop calls Run n times, each with a fresh copy of the input, and returns
 // the thread's CPU time for all of them, system call overhead included. It
 // serves programs whose packet drifts when a run is repeated, and types that

@@ -55,11 +55,26 @@ type LoadResult struct {
 	Points []LoadPoint `json:"points"`
 }
 
-// LoadCurve measures how long packets wait, and how many are lost, at loads from
-// a tenth of the given rate to past it. A program in front of the one under test
+// Mean returns the packets' average time in ns, by the middles of the buckets; 0 if
+// there are none.
+func (p LoadPoint) Mean() float64 {
+	var all uint64
+	sum := 0.0
+	for i, n := range p.Waited {
+		all += n
+		sum += float64(n) * (float64(i) + 0.5) * WaitUnit
+	}
+	if all == 0 {
+		return 0
+	}
+	return sum / float64(all)
+}
+
+// LoadCurve measures how long packets wait, and how many are lost, at loads in
+// percent of the given rate; nil for Loads. A program in front of the one under test
 // reads the time at which the packet was due, 8 bytes behind its end, and calls
 // the other in its own place: what the program does with packets does not matter.
-func LoadCurve(ctx context.Context, s Subject, in Input, mpps float64, progress func(done, total int)) (_ *LoadResult, err error) {
+func LoadCurve(ctx context.Context, s Subject, in Input, mpps float64, percents []int, progress func(done, total int)) (_ *LoadResult, err error) {
 	release, _, err := lockHost(ctx)
 	if err != nil {
 		return nil, err
@@ -76,8 +91,11 @@ func LoadCurve(ctx context.Context, s Subject, in Input, mpps float64, progress 
 	if err := p.open(s); err != nil {
 		return nil, typedError(s.Name, err)
 	}
+	if percents == nil {
+		percents = Loads
+	}
 	r := &LoadResult{Mpps: mpps}
-	for i, percent := range Loads {
+	for i, percent := range percents {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -97,7 +115,7 @@ func LoadCurve(ctx context.Context, s Subject, in Input, mpps float64, progress 
 		}
 		r.Points = append(r.Points, point)
 		if progress != nil {
-			progress(i+1, len(Loads))
+			progress(i+1, len(percents))
 		}
 	}
 	return r, nil

@@ -15,7 +15,10 @@ func TestQuantile(t *testing.T) {
 			t.Errorf("%v: %v, want %v", q, got, want)
 		}
 	}
-	if (LoadPoint{}).Quantile(0.5) != 0 {
+	if got := p.Mean(); got != (50*1.5+40*2.5+9*3.5+5.5)/100*WaitUnit {
+		t.Errorf("mean %v", got)
+	}
+	if (LoadPoint{}).Quantile(0.5) != 0 || (LoadPoint{}).Mean() != 0 {
 		t.Error("no packets, but a time")
 	}
 }
@@ -31,7 +34,7 @@ func TestLoadCurve(t *testing.T) {
 		return subject("heavy", kerneltest.XDP, append(insns, kerneltest.Mov(0, verdict), kerneltest.Exit)...)
 	}
 	for _, verdict := range []int32{1, 2, 3} {
-		r, err := LoadCurve(context.Background(), heavy(verdict), somePacket[0], 0.25, nil)
+		r, err := LoadCurve(context.Background(), heavy(verdict), somePacket[0], 0.25, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +54,7 @@ func TestLoadCurve(t *testing.T) {
 			t.Errorf("%d points", len(r.Points))
 		}
 	}
-	if _, err := LoadCurve(context.Background(), subject("p", kerneltest.SchedCLS, kerneltest.Mov(0, 0), kerneltest.Exit), somePacket[0], 1, nil); !errors.Is(err, ErrNotMeasurable) {
+	if _, err := LoadCurve(context.Background(), subject("p", kerneltest.SchedCLS, kerneltest.Mov(0, 0), kerneltest.Exit), somePacket[0], 1, nil, nil); !errors.Is(err, ErrNotMeasurable) {
 		t.Errorf("got %v, want ErrNotMeasurable", err)
 	}
 }

@@ -132,7 +132,9 @@ func (p *pacer) trial(mpps float64) (t Trial, err error) {
 		var key [4]byte
 		var state [pacerState]byte
 		binary.NativeEndian.PutUint64(state[0:], uint64(p.pair.LeftIndex))
-		binary.NativeEndian.PutUint64(state[8:], uint64(1000/mpps*(1<<pacerShift)))
+		interval := uint64(1000 / mpps * (1 << pacerShift))
+		binary.NativeEndian.PutUint64(state[8:], interval)
+		binary.NativeEndian.PutUint64(state[32:], max(leastLag, mostBehind*interval))
 		if err := p.state.Update(key[:], state[:]); err != nil {
 			return err
 		}
@@ -144,21 +146,15 @@ func (p *pacer) trial(mpps float64) (t Trial, err error) {
 			return err
 		}
 		defer testbed.RealTime(0, false)
+		r := loader.TestRun{Prog: p.gen.FD(), Data: p.in.Data, Repeat: n, Flags: loader.LiveFrames, Batch: p.batch}
 		start := time.Now()
-		// In calls of a few milliseconds, so that signals seldom cut one short.
-		for left := n; left > 0; {
-			k := min(left, max(int(mpps*4000), liveBatch))
-			r := loader.TestRun{Prog: p.gen.FD(), Data: p.in.Data, Repeat: k, Flags: loader.LiveFrames, Batch: p.batch}
-			if _, err := r.Timed(); err != nil {
-				return err
-			}
-			left -= k
+		if _, err := r.Unbroken(); err != nil {
+			return err
 		}
 		elapsed := time.Since(start)
 		if err := p.state.Lookup(key[:], state[:]); err != nil {
 			return err
 		}
-		// The program counts for itself: a call that was cut short was repeated.
 		t.Sent = binary.NativeEndian.Uint64(state[24:])
 		t.Offered = float64(t.Sent) / float64(elapsed.Nanoseconds()) * 1000
 		time.Sleep(2 * time.Millisecond) // the receiver empties the ring
@@ -170,11 +166,13 @@ func (p *pacer) trial(mpps float64) (t Trial, err error) {
 }
 
 // The pacing program's state in its map: interface index, interval, time of the
-// next packet, packets sent; 8 bytes each. Interval and time are in ns shifted
-// left by pacerShift.
+// next packet, packets sent, lag; 8 bytes each. Times are in ns shifted left by
+// pacerShift.
 const (
-	pacerState  = 32
+	pacerState  = 40
 	pacerShift  = 8
+	leastLag    = 20_000 << pacerShift
+	mostBehind  = 96   // packets: a batch and a half, less than half of the pair's ring
 	pacerSpins  = 4096 // looks at the clock for one packet: some 100 µs
 	helperKtime = 5
 )
@@ -183,16 +181,15 @@ const (
 //
 //	s = map[0]
 //	for spins { now = ktime() << shift; if now >= s.next break }
-//	s.next = max(s.next, now - lag)
+//	s.next = max(s.next, now - s.lag)
 //	if stamped { packet[len-8:] = s.next >> shift }
 //	s.next += s.interval
 //	s.sent++
 //	return redirect(s.ifindex, 0)
 //
-// The lag lets a packet that comes a moment late keep the pace without letting
-// a stall grow into a burst.
+// The lag lets what a batch loses while it is handed over be made up for without
+// letting a stall grow into a burst.
 func pacedGenerator(packet []byte, state int, stamped bool) []byte {
-	const lag = 20_000 << pacerShift
 	store := restore(packet)
 	code := []slot8{
 		raw(0x61, 7, 1, 0, 0),                       // r7 = ctx->data
@@ -222,9 +219,10 @@ func pacedGenerator(packet []byte, state int, stamped bool) []byte {
 		raw(0x3d, 0, 9, 2, 0),           // if r0 >= r9 go on
 		raw(0x07, 8, 0, 0, -1),          // r8--
 		raw(0x55, 8, 0, -5, 0),          // if r8 != 0 spin
-		raw(0x07, 0, 0, 0, -lag),        // r0 -= lag
-		raw(0x3d, 9, 0, 1, 0),           // if r9 < r0
-		raw(opMovReg, 9, 0, 0, 0),       //   r9 = r0
+		raw(0x79, 1, 6, 32, 0),          // r0 -= s->lag
+		raw(0x1f, 0, 1, 0, 0),
+		raw(0x3d, 9, 0, 1, 0),     // if r9 < r0
+		raw(opMovReg, 9, 0, 0, 0), //   r9 = r0
 	)
 	if stamped {
 		n := len(packet)

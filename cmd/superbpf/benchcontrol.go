@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -111,13 +109,5 @@ func writeControlTables(out string, log measure.Log, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var md, tsv bytes.Buffer
-	if err := errors.Join(t.Markdown(&md), t.TSV(&tsv)); err != nil {
-		return err
-	}
-	if err := errors.Join(writeFile(filepath.Join(out, "control.md"), md.Bytes()), writeFile(filepath.Join(out, "control.tsv"), tsv.Bytes())); err != nil {
-		return err
-	}
-	_, err = stdout.Write(md.Bytes())
-	return err
+	return errors.Join(writeTables(out, "control", "", t), t.Markdown(stdout))
 }

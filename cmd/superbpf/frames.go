@@ -88,7 +88,7 @@ func (s *measureSettings) rates(ctx context.Context, stdout, stderr io.Writer, n
 	}
 	fmt.Fprintln(stderr, "waiting times by load")
 	for i, sub := range []measure.Subject{x, y} {
-		curve, err := measure.LoadCurve(ctx, sub, in, found[0].Mpps, nil)
+		curve, err := measure.LoadCurve(ctx, sub, in, found[0].Mpps, nil, nil)
 		if err != nil {
 			return err
 		}

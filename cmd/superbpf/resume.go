@@ -25,7 +25,7 @@ const runFile = "run.json"
 // records of different conditions do not go into one table.
 func (s *benchSettings) conditions(programs []string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
-		"suite": s.suite, "programs": programs, "input_mcpu": s.cpu, "packets": s.packets, "quick": s.quick, "iface": s.iface,
+		"suite": s.suite, "programs": programs, "input_mcpu": s.cpu, "packets": s.packets, "quick": s.quick, "rates": s.rates, "iface": s.iface,
 		"objective": s.objective, "effort": s.level, "mcpu": s.mcpu, "solver": s.solver, "budget": s.budget.String(), "seed": s.seed,
 		"cost": s.costFile, "learn_cost": s.learnCost, "in_place": s.inPlace, "pcap": s.pcap, "disable": s.disable, "chain": s.chain, "type": s.progType, "kernels": s.kernels, "kernel": loader.Release(),
 	}, "", "  ")
@@ -89,6 +89,13 @@ func discard(log measure.Log, program string) error {
 	for _, kind := range []string{measure.KindDiffer, measure.KindLatency, measure.KindThroughput, kindInterface} {
 		for try := range maxTries + 1 {
 			errs = append(errs, log.Remove(kind, tryKey(program, try)))
+		}
+	}
+	for _, kind := range []string{measure.KindRate, measure.KindLoad} {
+		for try := range maxTries + 1 {
+			for side := range 2 {
+				errs = append(errs, log.Remove(kind, sideKey(tryKey(program, try), side)))
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -51,11 +51,13 @@ const (
 )
 
 // The generator's state: interface index, interval, time of the next packet,
-// packets there are, the next packet's number; 8 bytes each. Interval
-// and time are in ns shifted left by shift.
+// packets there are, the next packet's number, lag; 8 bytes each. Times are in ns
+// shifted left by shift.
 const (
-	stateSize = 40
-	shift     = 8
+	stateSize = 48
+	// mostBehind is how many packets of lost time are made up for.
+	mostBehind = batch * 3 / 2
+	shift      = 8
 )
 
 // generator is what sends live frames.
@@ -161,9 +163,12 @@ func newGenerator(ifindex int, r Request) (_ *generator, err error) {
 	}
 	state := make([]byte, stateSize)
 	ne.PutUint64(state, uint64(ifindex))
+	interval := uint64(0)
 	if r.Mpps > 0 {
-		ne.PutUint64(state[8:], uint64(1000/r.Mpps*(1<<shift)))
+		interval = uint64(1000 / r.Mpps * (1 << shift))
 	}
+	ne.PutUint64(state[8:], interval)
+	ne.PutUint64(state[40:], max(20_000<<shift, mostBehind*interval))
 	ne.PutUint64(state[24:], uint64(len(r.Packets)))
 	if err := g.state.Update(make([]byte, 4), state); err != nil {
 		return nil, err
@@ -210,17 +215,16 @@ func (g *generator) frames(n int) error {
 //
 //	s = state[0]
 //	for spins { now = ktime() << shift; if now >= s.next break }
-//	s.next = max(s.next, now - lag) + s.interval
+//	s.next = max(s.next, now - s.lag) + s.interval
 //	p = packets[s.number]; s.number = (s.number + 1) % s.packets
 //	cut the frame to p.len; store p.bytes
 //	return redirect(s.ifindex)
 //
-// The lag lets a packet that comes a moment late keep the pace without letting a
-// stall grow into a burst.
+// The lag lets what a batch loses while it is handed over be made up for without
+// letting a stall grow into a burst.
 func code(state, packets, room int) []byte {
 	const (
 		spins = 4096
-		lag   = 20_000 << shift
 
 		lookup, ktime, redirect, adjustTail, storeBytes = 1, 5, 23, 65, 190
 		mov, movImm, addImm, call, load64, store64      = 0xbf, 0xb7, 0x07, 0x85, 0x79, 0x7b
@@ -246,21 +250,22 @@ func code(state, packets, room int) []byte {
 		op(0x3d, 0, 9, 2, 0),       // if r0 >= r9 go on
 		op(addImm, 8, 0, 0, -1),    // r8--
 		op(0x55, 8, 0, -5, 0),      // if r8 != 0 spin
-		op(addImm, 0, 0, 0, -lag),  // r0 -= lag
-		op(0x3d, 9, 0, 1, 0),       // if r9 < r0
-		op(mov, 9, 0, 0, 0),        //   r9 = r0
-		op(load64, 1, 7, 8, 0),     // r9 += s->interval
-		op(0x0f, 9, 1, 0, 0),       //
-		op(store64, 7, 9, 16, 0),   // s->next = r9
-		op(load64, 1, 7, 32, 0),    // r1 = s->number
-		op(0x63, 10, 1, -4, 0),     // the key
-		op(addImm, 1, 0, 0, 1),     // r1++
-		op(load64, 2, 7, 24, 0),    // if r1 >= s->packets
-		op(0xad, 1, 2, 1, 0),       //
-		op(movImm, 1, 0, 0, 0),     //   r1 = 0
-		op(store64, 7, 1, 32, 0),   // s->number = r1
-		op(mov, 2, 10, 0, 0),       //
-		op(addImm, 2, 0, 0, -4),    //
+		op(load64, 1, 7, 40, 0),    // r0 -= s->lag
+		op(0x1f, 0, 1, 0, 0),
+		op(0x3d, 9, 0, 1, 0),     // if r9 < r0
+		op(mov, 9, 0, 0, 0),      //   r9 = r0
+		op(load64, 1, 7, 8, 0),   // r9 += s->interval
+		op(0x0f, 9, 1, 0, 0),     //
+		op(store64, 7, 9, 16, 0), // s->next = r9
+		op(load64, 1, 7, 32, 0),  // r1 = s->number
+		op(0x63, 10, 1, -4, 0),   // the key
+		op(addImm, 1, 0, 0, 1),   // r1++
+		op(load64, 2, 7, 24, 0),  // if r1 >= s->packets
+		op(0xad, 1, 2, 1, 0),     //
+		op(movImm, 1, 0, 0, 0),   //   r1 = 0
+		op(store64, 7, 1, 32, 0), // s->number = r1
+		op(mov, 2, 10, 0, 0),     //
+		op(addImm, 2, 0, 0, -4),  //
 		op(0x18, 1, 1, 0, int32(packets)), loader.Slot{},
 		op(call, 0, 0, 0, lookup))
 	drop(op(0x15, 0, 0, 0, 0))
