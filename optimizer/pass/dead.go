@@ -178,6 +178,19 @@ func (r *run) callReads(k int, live *stackBytes) {
 		h = isa.HelperOf(int32(in.Imm))
 	}
 	var m *prog.Map
+	if h != nil && h.Known {
+		for a := range 4 {
+			reg := isa.R1 + isa.Reg(a)
+			if h.Args[a] != isa.ArgMemWrite || st.Regs[reg] == 0 {
+				continue
+			}
+			// It writes all of them, whatever comes of it.
+			at, exact, _ := r.stackAt(k, reg, 0)
+			if v, ok := r.vals.C.IsConst(st.Regs[reg+1]); ok && exact && v <= isa.StackSize {
+				live.remove(at, int(v))
+			}
+		}
+	}
 	for a := range 5 {
 		reg := isa.R1 + isa.Reg(a)
 		if st.Regs[reg] == 0 || h != nil && h.Args[a] == isa.ArgNone {
@@ -206,6 +219,9 @@ func (r *run) callReads(k int, live *stackBytes) {
 			case isa.ArgMemRead, isa.ArgMemRW, isa.ArgMemWrite:
 				if v, ok := r.vals.C.IsConst(st.Regs[reg+1]); ok && v <= isa.StackSize {
 					size = int(v)
+					if h.Args[a] == isa.ArgMemWrite {
+						size = 0
+					}
 				}
 			}
 		}

@@ -24,9 +24,13 @@ func exits(r *run) {
 			continue
 		}
 		start := r.cfg.Blocks[r.cfg.BlockOf[x]].From
-		if r.onlyMoves(start, x) {
-			r.splitExit(start, x)
+		if !r.onlyMoves(start, x) {
+			continue
 		}
+		if r.constantExit(start, x) {
+			return // positions changed: one a run
+		}
+		r.splitExit(start, x)
 	}
 }
 
@@ -41,6 +45,40 @@ func (r *run) onlyMoves(start, x int) bool {
 		if row.Kind != isa.KindALU || row.Fn != isa.FnMov || row.Imm && r.f.Insns[k].Dst == isa.R0 {
 			return false
 		}
+	}
+	return true
+}
+
+// constantExit leaves the exit to the ways that all return one constant, and
+// gives the only other one, which jumps there, an end of its own.
+func (r *run) constantExit(start, x int) bool {
+	var value isa.Insn
+	other, constant := -1, 0
+	for _, p := range r.cfg.Blocks[r.cfg.BlockOf[start]].Preds {
+		last := r.cfg.Blocks[p].To - 1
+		if !r.cfg.Reachable(last) {
+			continue
+		}
+		v, ok := r.resultAlong(last, start, x)
+		switch {
+		case !ok && other < 0 && r.f.Insns[last].Row().Kind == isa.KindJump:
+			other = last
+		case !ok || constant > 0 && v != value:
+			return false
+		default:
+			value = v
+			constant++
+		}
+	}
+	if other < 0 || constant == 0 || start == x || !r.ok(start, "%s where the function returns, but for one way", isa.Format(value, "")) {
+		return false
+	}
+	r.set(start, value)
+	for k := start + 1; k < x; k++ {
+		r.nop(k)
+	}
+	if err := r.g.Splice(other, other+1, slices.Clone(r.f.Insns[start:x+1])); err != nil {
+		panic("pass: nothing was replaced: " + err.Error())
 	}
 	return true
 }

@@ -36,6 +36,9 @@ var table = []Pass{
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
 	{Name: "operands", Doc: "use older registers, immediates and folded offsets as operands", run: operands, values: true},
 	{Name: "keep", Doc: "keep a value in a free register instead of computing it again", run: keep, values: true},
+	{Name: "commute", Doc: "let the operands of an addition change places, to save the copy of one", run: commute, values: true},
+	{Name: "late-results", Doc: "leave a call's result in R0 and set the function's own late", run: lateResults},
+	{Name: "bases", Doc: "keep an address that is made again and again", run: bases, values: true},
 	// An address made by an addition to the one before needs no addition.
 	{Name: "offsets", Doc: "add constants where a sum is used", run: offsets},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
