@@ -3,6 +3,7 @@ package interp
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -97,7 +98,7 @@ func (m *Machine) record(h *isa.Helper, a [5]uint64) error {
 			e.Bytes = append(append(e.Bytes, s.def.Name...), 0)
 			continue
 		case isa.ArgMapKey, isa.ArgMapValue:
-			s, err := m.mapOf(a[0])
+			s, err := m.mapOf(a[slices.Index(h.Args[:], isa.ArgMap)])
 			if err != nil {
 				return err
 			}

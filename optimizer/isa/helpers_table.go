@@ -45,7 +45,6 @@ func init() {
 		{ID: 23, Name: "redirect", Args: args(ArgScalar, ArgScalar)},
 		{ID: 51, Name: "redirect_map", Args: args(ArgMap, ArgScalar, ArgScalar)},
 		{ID: 13, Name: "clone_redirect", Args: args(ArgCtx, ArgScalar, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
-		{ID: 152, Name: "redirect_neigh", Args: args(ArgScalar, ArgPtr, ArgScalar, ArgScalar)},
 		{ID: 155, Name: "redirect_peer", Args: args(ArgScalar, ArgScalar)},
 		{ID: 44, Name: "xdp_adjust_head", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 54, Name: "xdp_adjust_meta", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
@@ -81,6 +80,9 @@ func init() {
 		{ID: 94, Name: "spin_unlock", Args: args(ArgPtr), WritesMaps: true, WritesPacket: true},
 	} {
 		h.Known = true
+		if _, dup := helpers[h.ID]; dup {
+			panic("isa: two rows for helper " + h.Name)
+		}
 		helpers[h.ID] = &h
 	}
 }
