@@ -165,6 +165,18 @@ func (a *analysis) flow(b int) map[int]*State {
 	return out
 }
 
+// visit calls f with each instruction that is reached and the state before it,
+// which does not outlive the call.
+func (a *analysis) visit(f func(in *prog.Insn, s *State)) {
+	for _, b := range a.g.Order {
+		s := a.in[b].clone()
+		for k := a.g.Blocks[b].From; k < a.g.Blocks[b].To && s.Reachable; k++ {
+			f(&a.f.Insns[k], s)
+			a.step(s, k)
+		}
+	}
+}
+
 // At returns what is known before instruction k. The state must not be
 // changed. Not for use by several goroutines at once.
 func (r *Result) At(k int) *State {

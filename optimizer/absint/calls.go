@@ -112,15 +112,10 @@ func (c *Calls) Summarize() {
 			callers[j][i] = true
 			return given(results[j], 0), returns[j]
 		}
-		res := a.run()
+		a.run()
 		exits := prog.Arg{}
 		seen := false
-		for k := range f.Insns {
-			in := &f.Insns[k]
-			s := res.At(k)
-			if !s.Reachable {
-				continue
-			}
+		a.visit(func(in *prog.Insn, s *State) {
 			row := in.Row()
 			if row.Kind == isa.KindExit || row.Kind == isa.KindCallHelper && in.Imm == helperTailCall {
 				r := asArg(s.Regs[isa.R0])
@@ -136,7 +131,7 @@ func (c *Calls) Summarize() {
 				called[j] = true
 				enqueue(j)
 			}
-		}
+		})
 		if c.Closed[i] && seen && (!returns[i] || results[i].Join(exits) != results[i]) {
 			if returns[i] {
 				exits = results[i].Join(exits)
