@@ -3,6 +3,7 @@ package pass
 import (
 	"math/bits"
 
+	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
@@ -28,6 +29,10 @@ func upTo(d uint64) uint64 { return lowBits(uint8(bits.Len64(d))) }
 func (r *run) demand() []demanded {
 	n := len(r.f.Insns)
 	before, after := make([]demanded, n), make([]demanded, n)
+	result := allBits
+	if w := equiv.ResultWidth(r.f); w != 0 {
+		result = lowBits(w)
+	}
 	for changed := true; changed; {
 		changed = false
 		for i := len(r.cfg.Order) - 1; i >= 0; i-- {
@@ -41,6 +46,9 @@ func (r *run) demand() []demanded {
 			for k := b.To - 1; k >= b.From; k-- {
 				after[k] = d
 				d = demandBefore(&r.f.Insns[k], d)
+				if r.f.Insns[k].Row().Kind == isa.KindExit {
+					d[isa.R0] = result
+				}
 				if d != before[k] {
 					before[k] = d
 					changed = true
