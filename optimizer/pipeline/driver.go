@@ -154,9 +154,16 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 		runCtx, cancel = context.WithTimeout(ctx, d.opt.Budget)
 		defer cancel()
 	}
-	if err := w.improve(runCtx); err != nil {
+	var err error
+	if d.opt.Objective == cost.Complexity {
+		w, err = d.untangle(runCtx, w)
+	} else {
+		err = w.improve(runCtx)
+	}
+	if err != nil {
 		return fr, err
 	}
+	fr.Stats = w.stats
 	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
 	fr.Took = time.Since(start)
 	d.tell(w, "done", true)

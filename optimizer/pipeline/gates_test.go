@@ -191,3 +191,27 @@ func TestComplexityIsWhatTheVerifierProcesses(t *testing.T) {
 		t.Errorf("size: %+v, %d slots", r.Programs[0], r.Functions[0].After.Slots)
 	}
 }
+
+// Rewrites that lower the verifier's count only together are found by way of the
+// smallest form.
+func TestComplexityByWayOfSize(t *testing.T) {
+	k := kernel{"k", new(int), func(o string) GateResult {
+		n := strings.Count(o, "=")
+		processed := 50 + n
+		if n <= 3 {
+			processed = 20 // a loop's states are found equal at last
+		} else if n == 4 {
+			processed = 60
+		}
+		return GateResult{Accepted: true, FailSlot: -1, VerifiedInsns: processed}
+	}}
+	res, err := Optimize(context.Background(), listingObject{[]*prog.Func{moves(5)}}, Options{
+		Objective: cost.Complexity, Transforms: []Transform{dropOne{}}, Prover: wants{}, Gates: []Gate{k}, MaxRounds: 9,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := res.Programs[0]; got.Before.VerifiedInsns <= got.After.VerifiedInsns || got.After.VerifiedInsns != 20 {
+		t.Errorf("processed %d -> %d", got.Before.VerifiedInsns, got.After.VerifiedInsns)
+	}
+}
