@@ -164,6 +164,17 @@ func (m *image) hidden() map[string]bool {
 	return out
 }
 
+// probing reports whether the library would try a kprobe, which not every kernel
+// allows, to find a configuration variable's value.
+func (m *image) probing() bool {
+	for k := range m.syms {
+		if s := &m.syms[k]; s.Shndx == uint16(delf.SHN_UNDEF) && k > 0 && m.symName(s) == "LINUX_HAS_SYSCALL_WRAPPER" {
+			return true
+		}
+	}
+	return false
+}
+
 // hiddenFunctions makes hidden functions static, so that the kernel checks them
 // with their callers.
 func hiddenFunctions(t *types, hidden map[string]bool) {

@@ -105,7 +105,7 @@ func HasGraphs(raw []byte) bool {
 func whole(raw []byte, o Options) (*ebpf.CollectionSpec, error) {
 	spec, err := load(raw)
 	m, merr := open(raw)
-	if err == nil && (merr != nil || len(m.hidden()) == 0 && (o.Type == "" || !untyped(spec))) {
+	if err == nil && (merr != nil || len(m.hidden()) == 0 && !m.probing() && (o.Type == "" || !untyped(spec))) {
 		return spec, fix(spec, nil)
 	}
 	if merr != nil {
@@ -185,6 +185,15 @@ func (m *image) load() (*ebpf.CollectionSpec, error) {
 func fix(spec *ebpf.CollectionSpec, n *notes) error {
 	if err := legacyMaps(spec); err != nil {
 		return err
+	}
+	// The library wants integers of configuration variables by no other name.
+	var config *btf.Datasec
+	if spec.Types != nil && spec.Types.TypeByName(".kconfig", &config) == nil {
+		for _, x := range config.Vars {
+			if v, ok := x.Type.(*btf.Var); ok {
+				v.Type = btf.UnderlyingType(v.Type)
+			}
+		}
 	}
 	for _, p := range spec.Programs {
 		for k := range p.Instructions {

@@ -30,7 +30,8 @@ struct {
 	.values = { [0] = &one },
 };
 
-extern int LINUX_KERNEL_VERSION __kconfig;
+extern __u32 LINUX_KERNEL_VERSION __kconfig;
+extern _Bool LINUX_HAS_SYSCALL_WRAPPER __kconfig;
 const volatile __u32 ports[4] = { 80, 443, 22, 53 };
 __u32 hits = 7;
 
@@ -56,7 +57,7 @@ int root(struct xdp_md *ctx)
 	__u64 *v = in ? bpf_map_lookup_elem(in, &zero) : 0;
 
 	if (v)
-		*v += LINUX_KERNEL_VERSION;
+		*v += LINUX_HAS_SYSCALL_WRAPPER ? LINUX_KERNEL_VERSION : 1;
 	hits++;
 	if (find(hits) == 2)
 		bpf_tail_call(ctx, &table, 1);
