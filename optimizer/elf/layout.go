@@ -1,0 +1,142 @@
+package elf
+
+import (
+	delf "debug/elf"
+	"fmt"
+	"slices"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
+)
+
+// body is a function as it will be written.
+type body struct {
+	fn    *function
+	insns []prog.Insn
+	at    []int // byte offset of each instruction from the function's new start, and the end
+	start int   // new byte offset in the section
+	same  bool  // the function was not replaced
+}
+
+// layout is what a section becomes.
+type layout struct {
+	sec    int
+	bodies []*body
+	data   []byte
+	rels   []delf.Rel64
+	// moved maps byte offsets of the input to the output.
+	moved func(old int) int
+}
+
+// layOut places the functions of a section; nil if it has none.
+func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
+	l := &layout{sec: sec}
+	end, shift := 0, 0
+	for i, fn := range o.funcs {
+		if fn.sec != sec {
+			continue
+		}
+		if fn.off < end {
+			return nil, fmt.Errorf("functions overlap in section %s", fn.Section)
+		}
+		b := &body{fn: fn, insns: fn.Insns, start: fn.off + shift, same: true}
+		if r := replaced[i]; r != nil {
+			if fn.Unsupported != "" {
+				return nil, fmt.Errorf("%s cannot be replaced: %s", fn.Name, fn.Unsupported)
+			}
+			b.insns, b.same = slices.Clone(r.Insns), false
+			if err := o.fit(b); err != nil {
+				return nil, err
+			}
+		}
+		size := fn.size
+		if !b.same {
+			at := 0
+			for k := range b.insns {
+				b.at = append(b.at, at)
+				at += 8 * max(b.insns[k].Slots(), nopSlots(&b.insns[k]))
+			}
+			b.at = append(b.at, at)
+			size = at
+		} else {
+			b.at = fn.insnAt
+		}
+		shift += size - fn.size
+		end = fn.off + fn.size
+		l.bodies = append(l.bodies, b)
+	}
+	if len(l.bodies) == 0 {
+		return nil, nil
+	}
+	l.moved = func(old int) int {
+		delta := 0
+		for _, b := range l.bodies {
+			switch {
+			case old < b.fn.off:
+				return old + delta
+			case old < b.fn.off+b.fn.size:
+				if b.same {
+					return b.start + old - b.fn.off
+				}
+				return b.start + b.place(old-b.fn.off)
+			}
+			delta = b.start + b.at[len(b.at)-1] - (b.fn.off + b.fn.size)
+			if b.same {
+				delta = b.start - b.fn.off
+			}
+		}
+		return old + delta
+	}
+	return l, nil
+}
+
+// nopSlots: a no-op that is written takes a slot.
+func nopSlots(in *prog.Insn) int {
+	if in.Op == isa.Nop {
+		return 1
+	}
+	return 0
+}
+
+// fit pads a body to its old size where the layout must stay.
+func (o *Object) fit(b *body) error {
+	f := &prog.Func{Name: b.fn.Name, Insns: b.insns}
+	f.Compact()
+	b.insns = f.Insns
+	if !o.InPlace {
+		return nil
+	}
+	pad := b.fn.size/8 - f.Slots()
+	if pad < 0 {
+		return fmt.Errorf("%s grew by %d slots: it cannot be written in place", b.fn.Name, -pad)
+	}
+	// In front, where control passes through it: the kernel refuses code that
+	// cannot be reached, and removes no-ops.
+	out := make([]prog.Insn, 0, pad+len(b.insns))
+	for range pad {
+		n := prog.New(isa.Insn{Op: isa.Nop})
+		n.Origin = 0
+		out = append(out, n)
+	}
+	for _, in := range b.insns {
+		if in.Target >= 0 {
+			in.Target += pad
+		}
+		out = append(out, in)
+	}
+	b.insns = out
+	return nil
+}
+
+// place finds where the instruction at an old offset went, or the next one
+// that stayed.
+func (b *body) place(old int) int {
+	idx, _ := slices.BinarySearch(b.fn.insnAt, old)
+	best, bestOrigin := b.at[len(b.at)-1], len(b.fn.Insns)
+	for k := range b.insns {
+		if o := b.insns[k].Origin; o >= idx && o < bestOrigin && b.insns[k].Op != isa.Nop {
+			best, bestOrigin = b.at[k], o
+		}
+	}
+	return best
+}
