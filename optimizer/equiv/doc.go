@@ -21,6 +21,23 @@
 // window proves is left to the proof over the whole functions, unless these
 // are large.
 //
+// Why windows may compare live registers only. Between windows this holds of a
+// pair of points that correspond: memory, frame and calls are the same, and so is
+// every register that either function may read before it writes it. Walking on
+// over an instruction that both have keeps that: what it reads is among these,
+// what it writes is the same, and what may be read after it was either written
+// by it or might be read before it. A window starts there with the state that
+// the cuts show of p, which is right for p's registers whether read later or
+// not; of q's registers only those are given that are known to be the same, and
+// one that is not given cannot be read. Where a window ends all of it is shown
+// again, for the union of what both may read, or it does not end there. A
+// register that holds nothing in both at an end (a call took it) may come back
+// at the next start as a value of which nothing is known: p, which passed the
+// verifier, does not read it on the ways on which it holds nothing, so if q
+// does, what q does depends on it and p's does not, and they are not shown equal.
+// That liveness itself is right is tested by runs with all dead registers
+// poisoned (TestDeadRegistersDoNotMatter).
+//
 // Memory that other processors see has rules of its own (symex keeps them): no
 // store is invented, an aligned store is not split, loads stay on their side of
 // an atomic that orders.

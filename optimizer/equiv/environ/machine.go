@@ -134,6 +134,13 @@ func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, erro
 			return nil, ErrSteps
 		}
 		in := &p.F.Insns[at]
+		if p.live != nil {
+			for r := isa.R0; r < isa.FP; r++ {
+				if !p.live[at].Has(r) {
+					m.regs[r] = w.hash(13, uint64(steps), uint64(r))
+				}
+			}
+		}
 		if in.Row().Kind == isa.KindExit {
 			return m.trace(m.regs[isa.R0]), nil
 		}

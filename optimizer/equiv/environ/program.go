@@ -12,7 +12,8 @@ type Program struct {
 	maps  map[uint64]*prog.Map // by the number that stands for their address
 	// unseen: calls that nobody can see, by instruction.
 	unseen map[int]bool
-	start  isa.RegSet // the registers that hold something at entry
+	start  isa.RegSet   // the registers that hold something at entry
+	live   []isa.RegSet // before each instruction; nil: no poison
 	o      Options
 }
 
@@ -24,6 +25,9 @@ type Options struct {
 	// PlainAtomics: an atomic operation that returns nothing may stand for a plain
 	// one, but not the reverse.
 	PlainAtomics bool
+	// Poison puts something else into every register that package prog calls dead,
+	// at every step: nobody may notice.
+	Poison bool
 }
 
 // Prepare makes f ready to run.
@@ -55,6 +59,12 @@ func Prepare(f *prog.Func, o Options) *Program {
 				p.unseen[k] = true
 			}
 		}
+	}
+	if o.Poison {
+		if live == nil {
+			live = prog.NewLiveness(prog.NewCFG(f))
+		}
+		p.live = live.Before
 	}
 	return p
 }
