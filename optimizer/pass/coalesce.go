@@ -141,15 +141,11 @@ func (r *run) rename(w *web, x, y isa.Reg) {
 	}
 	for k := range w.uses {
 		in := &r.g.Insns[k]
-		row := in.Row()
-		reads := row.Kind == isa.KindLoad || row.Kind == isa.KindAtomic || row.ReadsSrc
-		if row.Kind == isa.KindStore || row.Kind == isa.KindCondJump {
-			reads = !row.Imm
-		}
-		if in.Src == x && reads {
+		src, dst := reads(in)
+		if in.Src == x && src {
 			in.Src = y
 		}
-		if in.Dst == x && (row.Kind == isa.KindStore || row.Kind == isa.KindCondJump || row.Kind == isa.KindAtomic || row.ReadsDst) {
+		if in.Dst == x && dst {
 			in.Dst = y
 		}
 	}
