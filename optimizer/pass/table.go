@@ -53,6 +53,7 @@ var table = []Pass{
 	// Wider stores hide the ones that set their bytes before.
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
+	{Name: "frame", Doc: "let parts of the stack that are never wanted together share bytes", run: pack, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
