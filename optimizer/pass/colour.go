@@ -19,6 +19,7 @@ type colouring struct {
 	reg     []isa.Reg // none where not chosen yet
 	blocked [][isa.NumRegs]int
 	copies  [][]int // indices of moves
+	degree  []int
 	budget  int
 }
 
@@ -27,10 +28,13 @@ const none = isa.Reg(0xff)
 // colour returns a register for each web, or nil if it finds no assignment.
 func (a *allocation) colour(allowed isa.RegSet) []isa.Reg {
 	c := &colouring{allocation: a, allowed: allowed, reg: make([]isa.Reg, len(a.own)),
-		blocked: make([][isa.NumRegs]int, len(a.own)), copies: make([][]int, len(a.own)), budget: maxBacktracks}
+		blocked: make([][isa.NumRegs]int, len(a.own)), copies: make([][]int, len(a.own)), degree: make([]int, len(a.own)), budget: maxBacktracks}
 	open := 0
 	for i := range a.own {
 		c.reg[i] = none
+		for _, word := range a.near[i] {
+			c.degree[i] += bits.OnesCount64(word)
+		}
 		for x := range isa.FP {
 			if a.forbid[i].Has(x) {
 				c.blocked[i][x]++
@@ -102,12 +106,8 @@ func (c *colouring) choose(open int) bool {
 		if left > fewest {
 			continue
 		}
-		d := 0
-		for _, word := range c.near[i] {
-			d += bits.OnesCount64(word)
-		}
-		if left < fewest || d > degree {
-			next, fewest, degree = i, left, d
+		if left < fewest || c.degree[i] > degree {
+			next, fewest, degree = i, left, c.degree[i]
 		}
 	}
 	if fewest == 0 {

@@ -7,8 +7,12 @@ import (
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
-// maxColourings bounds the assignments of registers that one run looks for.
-const maxColourings = 48
+// maxColourings bounds the assignments of registers that one run looks for, and
+// maxColoured the webs in all of them together.
+const (
+	maxColourings = 48
+	maxColoured   = 12000
+)
 
 // registers gives the variables of the whole function registers anew where that
 // removes a copy that no single renaming does, or a callee-saved register, which
@@ -20,7 +24,7 @@ func registers(r *run) {
 	}
 	used := a.used(a.own) | isa.CallerSaved
 	var best []isa.Reg
-	budget := maxColourings
+	budget := min(maxColourings, maxColoured/len(a.own)+1)
 	for _, m := range a.moves {
 		from, to := a.find(m.from), a.find(m.to)
 		if from == to || a.apart(from, to) || a.fixed[from] && a.fixed[to] || budget == 0 {

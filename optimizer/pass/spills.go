@@ -22,13 +22,17 @@ func spills(r *run) {
 	if len(slots) == 0 {
 		return
 	}
-	tried := 0
+	a := newAllocation(r)
+	if a == nil || len(a.own) == 0 {
+		return
+	}
+	tried, most := 0, min(maxSpills, maxColoured/len(a.own)+1)
 	for _, s := range slots {
 		for _, v := range r.variables(s) {
-			if tried++; tried > maxSpills {
+			if tried++; tried > most {
 				return
 			}
-			if r.unspill(s, v) {
+			if r.unspill(a, s, v) {
 				return // registers changed: one a run
 			}
 		}
@@ -154,19 +158,17 @@ func (r *run) variables(s slot) []*web {
 }
 
 // unspill looks for an assignment of registers with one for v.
-func (r *run) unspill(s slot, v *web) bool {
-	a := newAllocation(r)
-	if a == nil {
-		return false
-	}
+func (r *run) unspill(a *allocation, s slot, v *web) bool {
+	used := a.used(a.own) | isa.CallerSaved
 	i := a.variable(v)
+	defer a.forget(i, len(a.moves))
+	a.prefer(v, i)
 	first := -1
 	for k := range v.defs {
 		if first < 0 || k < first {
 			first = k
 		}
 	}
-	used := a.used(a.own) | isa.CallerSaved
 	for c := []isa.Reg(nil); ; {
 		if c = a.colour(used); c != nil {
 			if !r.ok(first, "a register instead of the stack at %d", s.at-isa.StackSize) {
@@ -214,6 +216,20 @@ func (a *allocation) variable(v *web) int {
 			}
 		}
 	}
+	return i
+}
+
+// forget removes the last web and the copies from the nth on.
+func (a *allocation) forget(i, n int) {
+	a.own, a.fixed, a.forbid, a.defAt, a.into = a.own[:i], a.fixed[:i], a.forbid[:i], a.defAt[:i], a.into[:i]
+	a.near, a.moves = a.near[:i], a.moves[:n]
+	for j := range a.near {
+		a.near[j][i/64] &^= 1 << (i % 64)
+	}
+}
+
+// prefer notes the copies that stores and loads of v will be.
+func (a *allocation) prefer(v *web, i int) {
 	for k := range v.defs {
 		if in := &a.r.f.Insns[k]; !in.Row().Imm && in.Src != isa.FP {
 			a.moves = append(a.moves, webMove{k, a.node[0][k][in.Src], i, 1})
@@ -224,7 +240,6 @@ func (a *allocation) variable(v *web) int {
 			a.moves = append(a.moves, webMove{k, i, j, 1})
 		}
 	}
-	return i
 }
 
 // copies writes register y for the slot.

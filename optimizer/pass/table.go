@@ -53,13 +53,17 @@ var table = []Pass{
 	// Wider stores hide the ones that set their bytes before.
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
-	{Name: "frame", Doc: "let parts of the stack that are never wanted together share bytes", run: pack, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
 	{Name: "preset", Doc: "compute before a branch what one way has code of its own for", run: preset, values: true},
 	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
+	// These look at all registers at once, and take longer than what makes way
+	// for them.
+	{Name: "spills", Doc: "keep a variable of the stack in a register", run: spills, values: true},
+	{Name: "registers", Doc: "assign registers anew to save copies and callee-saved registers", run: registers},
+	{Name: "frame", Doc: "let parts of the stack that are never wanted together share bytes", run: pack, values: true},
 	// The order of code matters once there is no more to remove.
 	{Name: "layout", Doc: "fall through where traffic goes", run: layout},
 }
