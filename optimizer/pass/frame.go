@@ -191,15 +191,15 @@ func (f *frame) call(k int) bool {
 
 // argSize is the number of bytes that a helper accesses through argument a at
 // k, -1 if that is not known.
-func (f *frame) argSize(k int, h *isa.Helper, a int) int {
-	st := f.vals.Before[k]
+func (r *run) argSize(k int, h *isa.Helper, a int) int {
+	st := r.vals.Before[k]
 	switch h.Args[a] {
 	case isa.ArgMapKey, isa.ArgMapValue:
 		for b, kind := range h.Args {
 			if kind != isa.ArgMap {
 				continue
 			}
-			if m := f.vals.E.RegionOf(st.Regs[isa.R1+isa.Reg(b)]).Map; m != nil && h.Args[a] == isa.ArgMapKey {
+			if m := r.vals.E.RegionOf(st.Regs[isa.R1+isa.Reg(b)]).Map; m != nil && h.Args[a] == isa.ArgMapKey {
 				return int(m.KeySize)
 			} else if m != nil {
 				return int(m.ValueSize)
@@ -209,7 +209,7 @@ func (f *frame) argSize(k int, h *isa.Helper, a int) int {
 		if a == 4 || st.Regs[isa.R2+isa.Reg(a)] == 0 {
 			return -1
 		}
-		if v, ok := f.vals.C.IsConst(st.Regs[isa.R2+isa.Reg(a)]); ok && v <= top {
+		if v, ok := r.vals.C.IsConst(st.Regs[isa.R2+isa.Reg(a)]); ok && v <= top {
 			return int(v)
 		}
 	}

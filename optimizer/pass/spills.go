@@ -68,7 +68,11 @@ func (r *run) slots() []slot {
 			}
 			continue
 		}
-		r.effectOnStack(k, &others)
+		if in.IsCall() {
+			r.touched(k, &others)
+		} else {
+			r.effectOnStack(k, &others)
+		}
 	}
 	var out []slot
 	for i, p := range order {
@@ -81,6 +85,29 @@ func (r *run) slots() []slot {
 		}
 	}
 	return out
+}
+
+// touched adds the bytes of the frame that the callee at k reads or writes, all
+// if that is not known.
+func (r *run) touched(k int, bytes *stackBytes) {
+	in := &r.f.Insns[k]
+	for a := range 5 {
+		x := isa.R1 + isa.Reg(a)
+		if r.vals.Before[k].Regs[x] == 0 || !in.Use().Has(x) {
+			continue
+		}
+		at, exact, on := r.stackAt(k, x, 0)
+		n := -1
+		if h := isa.HelperOf(int32(in.Imm)); in.Row().Kind == isa.KindCallHelper && h.Known {
+			n = r.argSize(k, h, a)
+		}
+		switch {
+		case on && exact && n >= 0:
+			bytes.add(at, n)
+		case on:
+			bytes.all()
+		}
+	}
 }
 
 // variables splits the uses of a slot into those that share a value.
