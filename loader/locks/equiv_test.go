@@ -162,7 +162,8 @@ func unlike(x, y string) string {
 
 // try rewrites f by so many passes, or by all twice if 0, and by damage, and runs
 // all that is proved equal.
-func (k *court) try(r *rand.Rand, f *prog.Func, inputs, passes int) error {
+// Each proof has so long.
+func (k *court) try(r *rand.Rand, f *prog.Func, inputs, passes int, long time.Duration) error {
 	f.Compact()
 	for k := range f.Insns {
 		f.Insns[k].Origin = k
@@ -170,7 +171,9 @@ func (k *court) try(r *rand.Rand, f *prog.Func, inputs, passes int) error {
 	ctx := context.Background()
 	cur := f
 	judge := func(from, q *prog.Func, how string) (bool, error) {
-		if k.v.Func(ctx, from, q).Verdict != equiv.Equal {
+		once, cancel := context.WithTimeout(ctx, long)
+		defer cancel()
+		if k.v.Func(once, from, q).Verdict != equiv.Equal {
 			return false, nil
 		}
 		k.equal++
@@ -226,7 +229,7 @@ func TestEqualIsEqualInTheKernel(t *testing.T) {
 		if n%3 == 2 {
 			f = Program(r, 4+r.IntN(30), nil)
 		}
-		if err := k.try(r, f, 12, 0); err != nil {
+		if err := k.try(r, f, 12, 0, 5*time.Second); err != nil {
 			t.Fatalf("seed %d, program %d: %v", *seed, n, err)
 		}
 	}
@@ -250,7 +253,7 @@ func FuzzEquivKernel(f *testing.F) {
 		if n >= 192 {
 			p = Program(r, 1+int(n)%16, nil)
 		}
-		if err := k.try(r, p, 3, 10); err != nil {
+		if err := k.try(r, p, 3, 8, 500*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	})
