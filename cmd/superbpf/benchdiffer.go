@@ -171,12 +171,12 @@ func benchDiffer(ctx context.Context, stdout, stderr io.Writer, s *differSetting
 func (s *differSettings) object(ctx context.Context, stdout io.Writer, t *differTally, file string) {
 	x, y, n, err := s.pair(ctx, file)
 	if err != nil {
-		t.apart["the object: "+err.Error()] += max(n, 1)
+		t.apart["the object: "+strings.TrimPrefix(err.Error(), file+": ")] += max(n, 1)
 		return
 	}
 	a, err := elf.ReadAs(x, s.progType)
 	if err != nil {
-		t.apart["the object: "+err.Error()]++
+		t.apart["the object: "+strings.TrimPrefix(err.Error(), file+": ")]++
 		return
 	}
 	b, err := elf.ReadAs(y, s.progType)
