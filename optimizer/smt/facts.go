@@ -64,13 +64,8 @@ func (f *facts) learn(t Term) bool {
 func (f *facts) equals(a, b Term, k uint64) bool {
 	f.val[a] = b
 	w := f.c.Width(a)
-	if n := f.c.nodes[a]; n.Op == OpExtract {
-		if f.bitsOf(n.Args[0], n.K, w, k) {
-			return true
-		}
-		if of := n.Args[0]; uint8(n.K)+w == f.c.Width(of) {
-			return f.bound(of, k<<n.K, k<<n.K|mask(uint8(n.K)))
-		}
+	if of, by := f.top(a); by > 0 && f.bound(of, k<<by, k<<by|mask(uint8(by))) {
+		return true
 	}
 	return f.bound(a, k, k) || f.boundSigned(a, signed(k, w), signed(k, w))
 }
@@ -98,8 +93,30 @@ func (f *facts) differs(a Term, k uint64) bool {
 	return empty
 }
 
-// bitsOf: n bits of t from bit lo are v.
+// bitsOf: n bits of t from bit lo are v. True if they cannot be.
 func (f *facts) bitsOf(t Term, lo uint64, n uint8, v uint64) bool {
+	x := f.c.nodes[t]
+	switch x.Op {
+	case OpConst:
+		return (x.K>>lo^v)&mask(n) != 0
+	case OpConcat: // they are bits of its pieces
+		w := uint64(f.c.Width(x.Args[1]))
+		switch {
+		case lo >= w:
+			return f.bitsOf(x.Args[0], lo-w, n, v)
+		case lo+uint64(n) > w:
+			below := uint8(w - lo)
+			if f.bitsOf(x.Args[0], 0, n-below, v>>below) {
+				return true
+			}
+			n, v = below, v&mask(below)
+		}
+		return f.bitsOf(x.Args[1], lo, n, v)
+	case OpExtract:
+		return f.bitsOf(x.Args[0], lo+x.K, n, v)
+	case OpNot:
+		return f.bitsOf(x.Args[0], lo, n, ^v&mask(n))
+	}
 	k := f.known[t]
 	k.ones |= v << lo
 	k.zeros |= (^v & mask(n)) << lo
@@ -109,8 +126,16 @@ func (f *facts) bitsOf(t Term, lo uint64, n uint8, v uint64) bool {
 
 // top sees t as the upper bits of another term: of >> by.
 func (f *facts) top(t Term) (of Term, by uint64) {
-	if n := &f.c.nodes[t]; n.Op == OpExtract && uint8(n.K)+n.Width == f.c.Width(n.Args[0]) {
-		return n.Args[0], n.K
+	n := f.c.nodes[t]
+	switch n.Op {
+	case OpExtract:
+		if n.K > 0 && uint8(n.K)+n.Width == f.c.Width(n.Args[0]) {
+			return n.Args[0], n.K
+		}
+	case OpConcat:
+		if low, by := f.top(n.Args[1]); by > 0 && uint64(n.Width)+by <= 64 {
+			return f.c.Concat(n.Args[0], low), by
+		}
 	}
 	return t, 0
 }

@@ -92,6 +92,14 @@ func TestQuick(t *testing.T) {
 	c := NewCtx(Options{})
 	x, y := c.Var("x", 32), c.Var("y", 32)
 	k := func(v uint64) Term { return c.Const(v, 32) }
+	// Four bytes, of the lowest some upper bits.
+	word := func(lo, n uint8) Term {
+		t := c.Extract(c.Var("b0", 8), lo, n)
+		for _, b := range []string{"b1", "b2", "b3"} {
+			t = c.Concat(c.Var(b, 8), t)
+		}
+		return t
+	}
 	for _, e := range []struct {
 		name  string
 		want  Result
@@ -106,6 +114,9 @@ func TestQuick(t *testing.T) {
 		{"order", Unsat, []Term{c.Ult(x, y), c.Ult(y, x)}},
 		{"equal terms", Unsat, []Term{c.Eq(x, y), c.Ne(c.Add(x, k(1)), c.Add(y, k(1)))}},
 		{"a condition within another", Unsat, []Term{c.Or(c.Eq(x, k(1)), c.Eq(y, k(2))), c.Ne(x, k(1)), c.Ult(y, k(2))}},
+		{"bytes and a bound on their upper bits", Unsat, []Term{c.Ult(word(1, 7), c.Const(3, 31)), c.Not(c.Ult(word(0, 8), k(7)))}},
+		{"bytes of the one value left", Unsat, []Term{c.Ult(word(0, 8), k(7)), c.Not(c.Ult(word(1, 7), c.Const(3, 31))), c.Ne(c.Var("b0", 8), c.Const(6, 8))}},
+		{"bits of a value", Unsat, []Term{c.Eq(c.Not(x), k(5)), c.Eq(c.Extract(x, 0, 2), c.Const(1, 2))}},
 		{"a value", Sat, []Term{c.Ne(x, k(0)), c.Ult(x, k(12)), c.Eq(y, k(77))}},
 	} {
 		if got := c.Quick(e.terms...); got != e.want {

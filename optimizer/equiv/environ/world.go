@@ -16,11 +16,12 @@ type World struct {
 	args         [5]prog.Arg
 }
 
-// Where things lie. The kinds of memory are far apart.
+// Where things lie. The kinds of memory are far apart, and no part of an address
+// is 0 everywhere: a result that is one must be seen to be none.
 const (
 	frameTop   = 0xffffc900_0010_0000
 	contextAt  = 0xffff8880_1000_0000
-	packetAt   = 0xffff8881_0000_0000
+	packetAt   = 0xffff8881_1230_2040
 	mapsAt     = 0x8000_0000_0000_0000
 	symbolsAt  = 0xffffffff_a000_0000
 	packetStep = 1 << 24 // between the packet's places before and after a change
@@ -114,7 +115,7 @@ func name(s string) uint64 {
 
 // mapAt is where the first value of the array with that hash of its name lies:
 // no two are within 4 GB of each other but by the rarest chance.
-func mapAt(name uint64) uint64 { return mapsAt | mix(name, 1)>>4&^0xffff_ffff }
+func mapAt(name uint64) uint64 { return mapsAt | mix(name, 1)>>4&^0xffff_ffff | 0x2340_1110 }
 
 // elementAt is where an element of a map that is no array lies. Different keys
 // have different elements.
