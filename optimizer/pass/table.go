@@ -44,6 +44,7 @@ var table = []Pass{
 	{Name: "offsets", Doc: "add constants where a sum is used", run: offsets},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	{Name: "early", Doc: "load at once what a saved pointer is kept for", run: early},
+	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
