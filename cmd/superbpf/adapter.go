@@ -107,10 +107,13 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		return nil, err
 	}
 	o.closers = append(o.closers, validator.Close)
-	analyst, err := equiv.New(equiv.Options{Solver: "none", Callee: obj.Callee, PreserveShared: s.preserve})
-	if err != nil {
-		o.Close()
-		return nil, err
+	// The passes go by the values that proofs start from.
+	analyst := validator
+	if s.atomics { // values are those of plain accesses
+		if analyst, err = equiv.New(equiv.Options{Solver: "none", Callee: obj.Callee}); err != nil {
+			o.Close()
+			return nil, err
+		}
 	}
 	o.SolverName = validator.SolverName()
 	disable := map[string]bool{}
@@ -132,7 +135,8 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		Model:     model,
 		Prover:    prover{validator},
 		Gates:     judges,
-		Budget:    s.budget,
+		Budget:    pipeline.Budget{Steps: s.stepsOf, Wall: s.budget},
+		Total:     pipeline.Budget{Steps: s.totalSteps, Wall: s.total},
 		Explore:   exploring[s.level],
 		Seed:      uint64(s.seed),
 		Only:      map[string]bool{},

@@ -132,7 +132,7 @@ func (s *sizesSettings) gated(ctx context.Context, name string, raw []byte, g *g
 	}
 	r := &gated{refused: map[string]map[string]int{}}
 	for _, fr := range res.Functions {
-		r.late = r.late || s.budget > 0 && fr.Took >= s.budget
+		r.late = r.late || fr.Cut
 		r.input += fr.Before.Slots
 		r.slots += fr.After.Slots
 		for _, w := range fr.Refused.Rewrites {

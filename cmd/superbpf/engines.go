@@ -195,7 +195,7 @@ func (s *engineSettings) one(ctx context.Context, p *progress, name string, raw 
 		}
 		before += f.Before.Slots
 		row.slots += f.After.Slots
-		if opt.Options.Budget > 0 && f.Took >= opt.Options.Budget {
+		if f.Cut {
 			row.stopped++
 		}
 		for t, st := range f.Stats {

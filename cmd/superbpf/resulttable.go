@@ -142,6 +142,9 @@ func resultWord(fr *pipeline.FuncResult, res *pipeline.Result, n *notes) string 
 	if len(fr.Steps) > 0 {
 		word = fmt.Sprintf("proved, steps: %d", len(fr.Steps))
 	}
+	if fr.Cut && !res.Stopped {
+		word += " " + n.add(fr.Name, "the budget ended the search: --steps or --budget give it more")
+	}
 	for i := range res.Programs {
 		if p := &res.Programs[i]; fr.Entry && p.Name == fr.Name {
 			for _, k := range p.Kernels {

@@ -2,6 +2,7 @@ package equiv
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 
@@ -313,8 +314,8 @@ func (s *sim) enter(k *cut) (ps, qs *symex.State) {
 		st.Epoch = s.value(k, tokens+sharedEpoch, 0)
 		st.Effect = s.value(k, tokens+sharedEffect, 0)
 		st.MapSet = s.value(k, tokens+sharedMapSet, 0)
-		for class, i := range k.mem {
-			st.Mem[class] = symex.Chain{Token: s.value(k, i, 0)}
+		for _, class := range slices.Sorted(maps.Keys(k.mem)) { // terms are numbered as they are made
+			st.Mem[class] = symex.Chain{Token: s.value(k, k.mem[class], 0)}
 		}
 		st.Path = slices.Clone(k.facts)
 	}

@@ -22,7 +22,9 @@ func (s *sim) unsat(terms []smt.Term) bool {
 	}
 	s.stats.SolverCalls++
 	r, _, err := s.v.solver.Check(s.ctx, s.v.opt.Limits, terms...)
+	s.v.spend(s.ctx, stepQuery)
 	if err != nil || r == smt.Unknown {
+		s.v.spend(s.ctx, stepUnknown)
 		s.stats.SolverUnknown++
 		return false
 	}

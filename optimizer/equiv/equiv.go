@@ -9,6 +9,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
+	"github.com/superbpf/superbpf/optimizer/steps"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
@@ -86,7 +87,8 @@ type Validator struct {
 	// One term context and solver serve proofs until the context has grown.
 	c      *smt.Ctx
 	solver smt.Solver
-	sims   int // made so far
+	sims   int   // made so far
+	told   int64 // work in c that was counted as steps
 	last   *analysed
 	tests  *tests
 
@@ -107,7 +109,7 @@ const maxTerms = 400_000
 
 func (v *Validator) reset() error {
 	v.Close()
-	v.last = nil
+	v.last, v.told = nil, 0
 	v.c = smt.NewCtx(smt.Options{Raw: v.opt.Raw})
 	if v.opt.Solver == "none" {
 		return nil
@@ -115,6 +117,25 @@ func (v *Validator) reset() error {
 	s, err := smt.Open(v.c, v.opt.Solver)
 	v.solver = s
 	return err
+}
+
+// Steps for what is not counted in terms: executing an instruction, which copies
+// states; a question to the solver, and one that it gave up on.
+const (
+	stepInsn    = 10
+	stepQuery   = 20_000
+	stepUnknown = 5_000_000
+)
+
+// Spend counts the work since it was called last as steps of ctx: that of whoever
+// makes terms in the context of Values.
+func (v *Validator) Spend(ctx context.Context) { v.spend(ctx, 0) }
+
+// spend counts the work since it was called last, and more, as steps.
+func (v *Validator) spend(ctx context.Context, more int64) {
+	w := v.c.Work()
+	steps.Spend(ctx, w-v.told+more)
+	v.told = w
 }
 
 // Close frees the solver.

@@ -202,6 +202,7 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 		if s.ctx.Err() != nil {
 			return nil, giveUp("out of time")
 		}
+		from := w.steps
 		s.e.OnToken = func(t smt.Term) { w.calls = append(slices.Clip(w.calls), t) }
 		for {
 			if x.stop[w.at] && (w.steps > 0 || s.rest) {
@@ -242,6 +243,7 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 				w.at++
 			}
 		}
+		s.v.spend(s.ctx, int64(w.steps-from)*stepInsn)
 	}
 	return ends, nil
 }

@@ -30,6 +30,10 @@ type Values struct {
 // code.
 func (v *Validator) Values(ctx context.Context, f *prog.Func) (*Values, error) {
 	if l := v.last; l != nil && prog.SameCode(l.f, f) && l.f.NumArgs == f.NumArgs && l.f.Args == f.Args && l.f.Type == f.Type && l.f.Entry == f.Entry && v.c.Len() <= l.room {
+		e := l.values.E // as it was before proofs from these values
+		e.Align, e.OnToken, e.Plain = nil, nil, nil
+		e.Replacing(false)
+		e.Restart()
 		return l.values, nil
 	}
 	if v.c.Len() > maxTerms {
@@ -61,6 +65,9 @@ func (v *Validator) values(ctx context.Context, f *prog.Func) (*Values, error) {
 	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns))}
 	s.e.Align, s.e.OnToken = nil, nil
 	for _, k := range s.order {
+		if ctx.Err() != nil {
+			return nil, giveUp("out of time")
+		}
 		st, _ := s.enter(k)
 		if err := s.record(out, k.at, st); err != nil {
 			return nil, err
@@ -81,6 +88,7 @@ func (s *sim) record(out *Values, from int, st *symex.State) error {
 		w := work[len(work)-1]
 		work = work[:len(work)-1]
 		for first := true; first && w.at == from || !s.p.stop[w.at]; first = false {
+			s.v.spend(s.ctx, stepInsn)
 			k := w.at
 			in := &s.p.f.Insns[k]
 			out.Before[k], out.Age[k] = w.st.Clone(), w.age

@@ -60,6 +60,8 @@ type Program struct {
 type Machine struct {
 	// Steps is the limit of instructions in one run.
 	Steps int
+	// NoMaps leaves what maps hold out of outcomes: for runs that are only counted.
+	NoMaps bool
 	// Reference makes the machine walk the terms of isa instead of the
 	// generated code: slow, for tests.
 	Reference bool

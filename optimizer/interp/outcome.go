@@ -49,6 +49,9 @@ type Outcome struct {
 func (m *Machine) outcome() Outcome {
 	o := Outcome{R0: m.r[0], Ctx: bytes.Clone(m.ctx.bytes), Trace: m.trace, TailCall: m.tail, Steps: m.Steps - m.steps,
 		Packet: bytes.Clone(m.data[regPacket][m.ctx.meta:m.ctx.end])}
+	if m.NoMaps {
+		return o
+	}
 	if len(m.byID) > 0 {
 		o.Maps = make(map[string][]Entry, len(m.byID))
 	}

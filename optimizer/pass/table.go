@@ -9,6 +9,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 // Pass is one kind of rewrite.
@@ -83,6 +84,8 @@ type Config struct {
 	AllowAtomics bool
 	// Disable leaves out passes by name.
 	Disable map[string]bool
+
+	windows found
 }
 
 // Names lists the passes in order.
@@ -113,7 +116,8 @@ type transform struct {
 func (t transform) Name() string { return t.Pass.Name }
 
 func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []pipeline.Change) {
-	r := &run{Config: t.c, f: f, g: f.Clone(), allow: allow}
+	steps.Spend(ctx, stepInsn*int64(len(f.Insns)))
+	r := &run{Config: t.c, ctx: ctx, f: f, g: f.Clone(), allow: allow}
 	r.cfg = prog.NewCFG(f)
 	r.live = prog.NewLiveness(r.cfg)
 	if t.values {
@@ -125,7 +129,10 @@ func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) 
 	}
 	t.run(r)
 	r.applyLater()
-	if len(r.changes) == 0 {
+	if t.values {
+		t.c.Validator.Spend(ctx)
+	}
+	if len(r.changes) == 0 || ctx.Err() != nil {
 		return nil, nil
 	}
 	r.g.Compact()
@@ -137,6 +144,7 @@ func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) 
 // same numbering until the pass splices, and is what comes out.
 type run struct {
 	*Config
+	ctx       context.Context
 	f, g      *prog.Func
 	cfg       *prog.CFG
 	live      *prog.Liveness
@@ -171,12 +179,23 @@ func (r *run) applyLater() {
 
 // ok asks whether to rewrite the site at instruction k.
 func (r *run) ok(k int, format string, args ...any) bool {
-	yes := r.allow(r.site)
+	yes := !r.over() && r.allow(r.site)
 	r.site++
 	if yes {
 		r.changes = append(r.changes, pipeline.Change{At: k, Text: fmt.Sprintf(format, args...)})
 	}
 	return yes
+}
+
+// stepInsn is what a pass counts, in steps, for each instruction of a function.
+const stepInsn = 5
+
+// over tells that the budget is spent: what a pass found until then is not used.
+func (r *run) over() bool {
+	if r.vals != nil {
+		r.Validator.Spend(r.ctx)
+	}
+	return r.ctx.Err() != nil
 }
 
 // nop deletes instruction k of g.

@@ -3,6 +3,7 @@ package pass
 import (
 	"slices"
 
+	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
@@ -18,6 +19,9 @@ const maxWindow = 6
 // normal forms for fingerprints.
 func windows(r *run) {
 	for _, b := range r.cfg.Order {
+		if r.over() {
+			return
+		}
 		blk := r.cfg.Blocks[b]
 		for from := blk.From; from < blk.To; from++ {
 			for n := min(maxWindow, blk.To-from); n >= 1; n-- {
@@ -68,7 +72,7 @@ func (r *run) window(from, to int) bool {
 	if goal == 0 {
 		return false
 	}
-	in, ok := r.synthesize(st, d, goal, r.immediates(from, to))
+	in, ok := r.instead(from, to, st, d, goal)
 	if !ok || !r.ok(to-1, "%d instructions compute what %s does", to-from, isa.Format(in, "")) {
 		return false
 	}
@@ -77,6 +81,33 @@ func (r *run) window(from, to int) bool {
 	}
 	r.set(to-1, in)
 	return true
+}
+
+// found remembers what was found for the windows of a function while its values
+// stay the same: a pass runs again for each set of sites.
+type found struct {
+	vals *equiv.Values
+	in   map[[2]int]*isa.Insn // nil: there is nothing
+}
+
+// instead is one instruction that does what a window does.
+func (r *run) instead(from, to int, st *symex.State, d isa.Reg, goal smt.Term) (isa.Insn, bool) {
+	if r.windows.vals != r.vals {
+		r.windows = found{r.vals, map[[2]int]*isa.Insn{}}
+	}
+	at := [2]int{from, to}
+	if got, ok := r.windows.in[at]; ok {
+		if got == nil {
+			return isa.Insn{}, false
+		}
+		return *got, true
+	}
+	in, ok := r.synthesize(st, d, goal, r.immediates(from, to))
+	r.windows.in[at] = nil
+	if ok {
+		r.windows.in[at] = &in
+	}
+	return in, ok
 }
 
 // addInstead makes the address that instruction k loads out of another one in

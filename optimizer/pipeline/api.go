@@ -89,6 +89,15 @@ type Object interface {
 	Encode(replaced map[int]*prog.Func) ([]byte, error)
 }
 
+// Budget bounds work. Steps end it at the same place on any machine (see package
+// steps); Wall is a ceiling of wall-clock time.
+type Budget struct {
+	// Steps is the limit for a function of that many instructions, or, of a total, for
+	// an object; nil: none.
+	Steps func(insns int) int64
+	Wall  time.Duration
+}
+
 // Options steer a run.
 type Options struct {
 	Objective cost.Objective
@@ -100,8 +109,10 @@ type Options struct {
 	Search []Transform
 	Prover Prover
 	Gates  []Gate
-	// Budget is the wall-clock ceiling for one function; zero means none.
-	Budget time.Duration
+	// Budget bounds the work on one function, Total that on all of them: of what is
+	// left of it a function gets a share by its size. Zero means no bound.
+	Budget Budget
+	Total  Budget
 	// MaxRounds bounds the rounds over all transforms; zero means 12.
 	MaxRounds int
 	// Explore is how many other orders of the transforms are tried on a function of

@@ -8,22 +8,26 @@ import (
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/safety"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 // FuncResult is what became of one function.
 type FuncResult struct {
-	Index    int
-	Name     string
-	Section  string
-	Entry    bool
-	Input    *prog.Func
-	Output   *prog.Func
-	Steps    []Step
-	Before   cost.Estimate
-	After    cost.Estimate
-	Refused  Refusals
-	Stats    map[string]*TransformStats
-	Took     time.Duration
+	Index   int
+	Name    string
+	Section string
+	Entry   bool
+	Input   *prog.Func
+	Output  *prog.Func
+	Steps   []Step
+	Before  cost.Estimate
+	After   cost.Estimate
+	Refused Refusals
+	Stats   map[string]*TransformStats
+	Took    time.Duration
+	Spent   int64 // steps, see package steps
+	// Cut: the budget ended the search.
+	Cut      bool
 	Skipped  string // why the function was left alone, empty if it was not
 	Programs []string
 	// Measured is what measurement said, empty if it was not asked.
@@ -102,8 +106,10 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 	if err := d.baseline(ctx, res); err != nil {
 		return nil, err
 	}
+	all, end := d.begin(ctx)
+	defer end()
 	for i, f := range obj.Functions() {
-		fr, err := d.function(ctx, i, f)
+		fr, err := d.function(all, i, f)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
@@ -148,12 +154,8 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	}
 	v := safety.Check(w.cur)
 	w.modelled = v.Complete && !v.Refused
-	runCtx := ctx
-	if d.opt.Budget > 0 {
-		var cancel context.CancelFunc
-		runCtx, cancel = context.WithTimeout(ctx, d.opt.Budget)
-		defer cancel()
-	}
+	runCtx, end := d.limit(ctx, i, f)
+	defer end()
 	var err error
 	if d.opt.Objective == cost.Complexity {
 		w, err = d.untangle(runCtx, w)
@@ -163,7 +165,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	if err != nil {
 		return fr, err
 	}
-	fr.Stats = w.stats
+	fr.Stats, fr.Spent, fr.Cut = w.stats, steps.Spent(runCtx), runCtx.Err() != nil
 	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
 	fr.Took = time.Since(start)
 	d.tell(w, "done", true)

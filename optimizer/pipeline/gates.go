@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 // refusesInput is why a function is left alone that no kernel can judge.
@@ -137,8 +138,10 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 		if err != nil {
 			return GateResult{}, err
 		}
+		steps.Spend(ctx, stepLoad+stepVerified*int64(len(cand.Insns)))
 		var refusals []GateResult
 		for _, r := range rs {
+			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns))
 			sum.VerifiedInsns += r.VerifiedInsns
 			if !r.Accepted {
 				refusals = append(refusals, r)

@@ -142,7 +142,7 @@ const (
 func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error) {
 	skip, suspects := map[int]bool{}, map[int]bool{}
 	limit := -1 // the number of sites to allow, -1 for all
-	pointed := 0
+	pointed, priced := 0, false
 	for range maxAttempts {
 		if ctx.Err() != nil {
 			return false, false, nil
@@ -178,6 +178,12 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 				w.misled[t.Name()] = 0
 			}
 			return ok, ok, err
+		}
+		if w.costly && len(sites) > 1 && !priced {
+			priced = true
+			if w.sift(ctx, t, sites, skip) {
+				continue
+			}
 		}
 		if len(suspects) > 0 {
 			w.misled[t.Name()]++

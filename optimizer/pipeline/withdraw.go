@@ -221,11 +221,8 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 	if r, err := d.gate(ctx, fr.Index, w.cur); err == nil && r.Accepted {
 		d.verified[fr.Index] = r.VerifiedInsns
 	}
-	if opt.Budget > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, opt.Budget)
-		defer cancel()
-	}
+	ctx, end := opt.Budget.start(ctx, len(fr.Input.Insns))
+	defer end()
 	err := w.improve(ctx)
 	fr.Output, fr.Steps, fr.After = w.cur, w.steps, w.est
 	if len(fr.Steps) == 0 {

@@ -28,6 +28,9 @@ const (
 	maxRuns    = 256
 	maxSteps   = 1 << 16
 	maxCarried = 1 << 16
+	// Bytes of maps that are set up in all runs of a program, but for the first runs.
+	maxSetUp = 1 << 26
+	minRuns  = 32
 )
 
 // How far to trust a profile against what the code's shape suggests: a program
@@ -117,6 +120,10 @@ func run(f *prog.Func, callee func(string) *prog.Func, t Traffic, counts map[*pr
 	if n := max(len(t.Packets), len(t.Contexts)); n > 0 {
 		runs = min(runs, n)
 	}
+	m.NoMaps = size > maxCarried
+	if size > 0 { // large maps take long to set up
+		runs = min(runs, max(minRuns, maxSetUp/size))
+	}
 	for i := range runs {
 		in := &interp.Input{Seed: uint64(i), Maps: maps}
 		if n := len(t.Packets); n > 0 {
@@ -133,7 +140,7 @@ func run(f *prog.Func, callee func(string) *prog.Func, t Traffic, counts map[*pr
 			continue
 		}
 		good++
-		if size <= maxCarried {
+		if !m.NoMaps {
 			maps = out.Maps // what the program remembers of the traffic
 		}
 	}

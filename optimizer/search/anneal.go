@@ -15,6 +15,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 // Counter says how often a move was proposed, taken, and led to a better
@@ -147,6 +148,10 @@ func (c *Chain) windows(f *prog.Func) []span {
 // testBlocksOfWindow is how many blocks of test states a window has.
 const testBlocksOfWindow = 2
 
+// ranPerStep is how many instructions of candidates are executed on a test state
+// in the time of a step.
+const ranPerStep = 5
+
 // search walks over the next window; false when there is none left.
 func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
 	if c.next >= len(c.spans) || ctx.Err() != nil {
@@ -175,6 +180,8 @@ func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
 		})
 	}
 	wait.Wait()
+	ran := c.Ran
+	defer func() { steps.Spend(ctx, (c.Ran-ran)/ranPerStep) }()
 	var best *chain
 	for _, x := range walks {
 		c.Ran += x.w.ran

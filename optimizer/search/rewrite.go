@@ -9,6 +9,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/slice"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 // Finder proposes terms for a site, by some means.
@@ -120,7 +121,9 @@ func (e *Enumeration) Begin() { e.until = e.Steps + e.Budget }
 
 // Terms asks the enumerator; the term itself comes first, since its code may
 // have copies that are not needed.
-func (e *Enumeration) Terms(_ context.Context, s *slice.Site) ([]slice.Term, []string) {
+func (e *Enumeration) Terms(ctx context.Context, s *slice.Site) ([]slice.Term, []string) {
+	before := e.Steps
+	defer func() { steps.Spend(ctx, e.Steps-before) }()
 	out := []slice.Term{s.Term}
 	if p := ProblemOf(s); e.Budget == 0 || e.Steps < e.until || e.Knows(p) {
 		out = append(out, e.Shorter(p)...)

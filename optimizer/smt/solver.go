@@ -28,7 +28,7 @@ type Limits struct {
 }
 
 // DefaultLimits bound a check that names no limits.
-var DefaultLimits = Limits{Steps: 2_000_000, Wall: 2 * time.Second}
+var DefaultLimits = Limits{Steps: 2_000_000, Wall: 20 * time.Second}
 
 func (l Limits) orDefault() Limits {
 	if l.Steps == 0 {

@@ -3,6 +3,7 @@ package smt
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // Term is a node of a Ctx. The zero Term is invalid.
@@ -64,6 +65,8 @@ type Ctx struct {
 	nodes []Node
 	table map[string]Term
 	buf   []byte
+	// work counts the terms looked up or made.
+	work int64
 	// slices remembers what Extract made.
 	slices map[sliceKey]Term
 	// made remembers what two-operand constructors made.
@@ -122,8 +125,13 @@ func mask(w uint8) uint64 {
 	return 1<<w - 1
 }
 
+// Work counts the terms that were looked up or made so far: a measure of what was
+// done in this context that is the same on every machine.
+func (c *Ctx) Work() int64 { return c.work }
+
 // intern returns the term of n, making it if it is new.
 func (c *Ctx) intern(n Node) Term {
+	c.work++
 	b := append(c.buf[:0], byte(n.Op), n.Width)
 	b = binary.AppendUvarint(b, n.K)
 	// The count keeps arguments, coefficients and name apart.
@@ -148,6 +156,9 @@ func (c *Ctx) intern(n Node) Term {
 		return t
 	}
 	t := Term(len(c.nodes))
+	if len(c.nodes) == cap(c.nodes) { // append would grow by a quarter, and copy often
+		c.nodes = slices.Grow(c.nodes, len(c.nodes))
+	}
 	c.nodes = append(c.nodes, n)
 	c.table[string(b)] = t
 	return t

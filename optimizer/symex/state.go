@@ -154,8 +154,22 @@ func (e *Engine) StackByte(s *State, i int) smt.Term {
 	if t := s.Stack[i]; t != 0 {
 		return t
 	}
-	return e.C.UF(frameByte, 8, s.Frame, e.C.Const(uint64(i), 16))
+	known := e.frames[s.Frame]
+	if known == nil {
+		if len(e.frames) >= maxFrames {
+			clear(e.frames)
+		}
+		known = new([isa.StackSize]smt.Term)
+		e.frames[s.Frame] = known
+	}
+	if known[i] == 0 {
+		known[i] = e.C.UF(frameByte, 8, s.Frame, e.C.Const(uint64(i), 16))
+	}
+	return known[i]
 }
+
+// maxFrames bounds the frames whose bytes' terms are at hand.
+const maxFrames = 64
 
 // OfFrame tells whether t may be a byte of the frame that has no term of its own
 // in State.Stack.
@@ -179,7 +193,8 @@ type Engine struct {
 	hidden bool
 
 	regions map[smt.Term]Region
-	refs    map[any]int // by reference, CO-RE records by what they say
+	frames  map[smt.Term]*[isa.StackSize]smt.Term // terms of bytes, by the frame's token
+	refs    map[any]int                           // by reference, CO-RE records by what they say
 	// Callee gives the functions that calls go to; nil when unknown.
 	Callee func(name string) *prog.Func
 	// Align, if set, is asked whether a new call token equals one that another
@@ -213,7 +228,7 @@ type Engine struct {
 // NewEngine makes an engine over c for versions of f. callee gives the functions
 // that calls go to; nil when unknown.
 func NewEngine(c *smt.Ctx, f *prog.Func, callee func(name string) *prog.Func) *Engine {
-	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
+	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, frames: map[smt.Term]*[isa.StackSize]smt.Term{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
 	e.live = prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs

@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/steps"
+)
+
+// What loading a candidate counts, in steps: itself, and for each instruction that
+// is written and that the verifier processes.
+const (
+	stepLoad     = 5000
+	stepVerified = 5
+)
+
+// begin starts the total budget of an object.
+func (d *driver) begin(ctx context.Context) (context.Context, context.CancelFunc) {
+	insns := 0
+	for _, f := range d.obj.Functions() {
+		insns += len(f.Insns)
+	}
+	return d.opt.Total.start(ctx, insns)
+}
+
+// start gives a context that ends with the budget.
+func (b Budget) start(ctx context.Context, insns int) (context.Context, context.CancelFunc) {
+	limit := int64(0)
+	if b.Steps != nil {
+		limit = b.Steps(insns)
+	}
+	ctx, end := steps.With(ctx, limit)
+	if b.Wall <= 0 {
+		return ctx, end
+	}
+	timed, stop := context.WithTimeout(ctx, b.Wall)
+	return timed, func() { stop(); end() }
+}
+
+// limit gives a function its own budget, or its share of what is left of the
+// total if that is less.
+func (d *driver) limit(ctx context.Context, i int, f *prog.Func) (context.Context, context.CancelFunc) {
+	rest := 0 // instructions of the functions to come, this one included
+	for _, g := range d.obj.Functions()[i:] {
+		rest += len(g.Insns)
+	}
+	share := func(n int64) int64 { return max(1, int64(float64(n)*float64(len(f.Insns))/float64(max(1, rest)))) }
+	b := d.opt.Budget
+	own := int64(0)
+	if b.Steps != nil {
+		own = b.Steps(len(f.Insns))
+	}
+	if left, limited := steps.Left(ctx); limited {
+		if n := share(left); own == 0 || n < own {
+			own = n
+		}
+	}
+	if end, ok := ctx.Deadline(); ok {
+		if n := time.Duration(share(int64(time.Until(end)))); b.Wall == 0 || n < b.Wall {
+			b.Wall = n
+		}
+	}
+	b.Steps = func(int) int64 { return own }
+	return b.start(ctx, len(f.Insns))
+}
