@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 )
 
@@ -118,9 +120,23 @@ var progTypeNames = []struct {
 	{13, 0, "sock_ops"}, {14, 0, "sk_skb"}, {16, 0, "sk_msg"}, {30, 36, "sk_lookup"}, {15, 0, "cgroup_device"},
 }
 
+// attachedTypes need something of the kernel's to attach to as they load; the
+// library knows how to try them.
+var attachedTypes = []struct {
+	kind ebpf.ProgramType
+	name string
+}{{ebpf.Tracing, "tracing (fentry)"}, {ebpf.LSM, "lsm"}, {ebpf.StructOps, "struct_ops"}}
+
 // ProbePrograms loads an empty program of each common type and test-runs it.
 func ProbePrograms() []Capability {
 	var list []Capability
+	for _, t := range attachedTypes {
+		c := Capability{Name: "program type " + t.name, OK: true, Note: "loads; runs when what it is attached to does, so it is not measurable by test runs"}
+		if err := features.HaveProgramType(t.kind); err != nil {
+			c.OK, c.Note = false, firstLine(err.Error())
+		}
+		list = append(list, c)
+	}
 	for _, t := range progTypeNames {
 		c := Capability{Name: "program type " + t.name}
 		o := RawOptions{AttachType: t.attach}

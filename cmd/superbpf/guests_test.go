@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -135,5 +136,47 @@ func TestGuestsEndWithTheirRun(t *testing.T) {
 				t.Errorf("left: %v %v, want %d files: %s", files, hidden, want, said)
 			}
 		})
+	}
+}
+
+// Programs that the running kernel may not allow are another kernel's to judge:
+// one alone, with what only it can tell (types, functions to attach to).
+func TestGuestAloneJudges(t *testing.T) {
+	version := needGuests(t)
+	in := object(t, header+`
+struct task_struct { int pid; char comm[16]; } __attribute__((preserve_access_index));
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); __type(key, __u32); __type(value, __u64); } counts SEC(".maps");
+SEC("fentry/do_unlinkat") int enter(unsigned long long *ctx) {
+	struct task_struct *t = (void *)bpf_get_current_task_btf();
+	__u32 pid = t->pid;
+	__u64 one = 1, *v = bpf_map_lookup_elem(&counts, &pid);
+	if (v)
+		*v += 1;
+	else
+		bpf_map_update_elem(&counts, &pid, &one, 0);
+	return 0;
+}
+SEC("lsm/file_open") int guard(unsigned long long *ctx) {
+	__u32 k = 9;
+	__u64 *v = bpf_map_lookup_elem(&counts, &k);
+	volatile char pad[16] = {0};
+	return v && *v * 8 > 80 ? -1 : 0;
+}`, "-O1", "-mcpu=v2")
+	out := filepath.Join(t.TempDir(), "out.o")
+	text, msg, code := run(t, "optimize", in, "-o", out, "--kernels", version, "-O1", "--no-measure", "--json")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s%s", code, text, msg)
+	}
+	var r jsonResult
+	if err := json.Unmarshal([]byte(text), &r); err != nil || len(r.Programs) != 2 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, p := range r.Programs {
+		if !p.Accepted || p.XlatedAfter == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if f := r.Functions[1]; f.SlotsAfter >= f.SlotsBefore {
+		t.Errorf("%+v", f)
 	}
 }

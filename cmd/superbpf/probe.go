@@ -95,6 +95,11 @@ func probe() *findings {
 	} else {
 		f.lack("PMU", "none", "cycle counts need a host, or a virtual machine, with performance counters")
 	}
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
+		f.add("kernel types", "/sys/kernel/btf/vmlinux")
+	} else {
+		f.lack("kernel types", "none", "CO-RE, fentry and kernel functions need a kernel with CONFIG_DEBUG_INFO_BTF=y and /sys mounted")
+	}
 	f.programs()
 	f.interfaces()
 	f.kernels()
@@ -189,7 +194,7 @@ func (f *findings) kernels() {
 	} else if _, err := os.Stat("/dev/kvm"); err == nil {
 		f.add("kernels in virtual machines", "yes, with KVM")
 	} else {
-		f.add("kernels in virtual machines", "yes, emulated (no /dev/kvm)")
+		f.add("kernels in virtual machines", "yes, emulated (/dev/kvm is missing: load the module kvm_amd or kvm_intel, or allow nested machines)")
 	}
 	var have []string
 	cached, err := guest.Cached()
@@ -229,10 +234,11 @@ func (f *findings) tools() {
 		f.lack("solver "+n, "missing", remedy)
 	}
 	for _, t := range []struct{ name, pkg, use string }{
-		{"bpftool", "bpftool", "to dump maps for --maps"},
+		{"bpftool", "bpftool", "to dump maps for --maps, and for bench loads"},
 		{guest.Qemu, "--no-install-recommends qemu-system-x86", "for --kernels"},
 		{"apt-get", "", "to fetch kernels for --kernels: a Debian or Ubuntu host"},
-		{"ip", "iproute2", "to look at interfaces"},
+		{"ip", "iproute2", "to look at interfaces, and for bench loads"},
+		{"tc", "iproute2", "for bench loads"},
 	} {
 		if p, err := exec.LookPath(t.name); err == nil {
 			f.add(t.name, p)
