@@ -53,6 +53,7 @@ type Kernel struct {
 	// by digest.
 	sets  map[[sha256.Size]byte]map[string]*ebpf.Map
 	types map[[sha256.Size]byte]*btf.Handle
+	log   []byte // room for the verifier's log
 }
 
 type cachedMap struct {

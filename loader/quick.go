@@ -70,7 +70,7 @@ func (k *Kernel) quick(ctx context.Context, p *Prepared) (*LoadResult, error) {
 		return nil, errWhole
 	}
 	var a quickAnswer
-	err = interruptible(ctx, k.limit(), func(stopped func() bool) { a = loadQuick(p, code, types, stopped) })
+	err = interruptible(ctx, k.limit(), func(stopped func() bool) { a = k.loadQuick(p, code, types, stopped) })
 	defer a.drop()
 	switch {
 	case a.result != nil && a.result.Accepted: // it made it in time
@@ -130,7 +130,7 @@ func (a quickAnswer) drop() {
 }
 
 // loadQuick asks the verifier, and once more if it refuses, to hear why.
-func loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped func() bool) quickAnswer {
+func (k *Kernel) loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped func() bool) quickAnswer {
 	license := append([]byte(p.License), 0)
 	a := progLoadAttr{
 		progType:   p.Type,
@@ -149,7 +149,7 @@ func loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped func() bool)
 	defer runtime.KeepAlive(p)
 	defer runtime.KeepAlive(license)
 	defer runtime.KeepAlive(code)
-	fd, log, err := loadLogged(a, logStats, statsSize, stopped)
+	fd, log, err := k.loadLogged(a, logStats, statsSize, stopped)
 	if err == nil {
 		return judged(fd, log)
 	}
@@ -157,7 +157,7 @@ func loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped func() bool)
 		return quickAnswer{err: errWhole} // the other way knows the reasons
 	}
 	for size := firstLog; ; size *= 4 {
-		fd, log, err = loadLogged(a, logStats|logBranch, size, stopped)
+		fd, log, err = k.loadLogged(a, logStats|logBranch, size, stopped)
 		if err == nil {
 			return judged(fd, log)
 		}
@@ -181,8 +181,12 @@ func judged(fd int, log string) quickAnswer {
 
 // loadLogged loads a program with room for a log. It begins anew when a signal
 // interrupts it, until stopped.
-func loadLogged(a progLoadAttr, level uint32, size int, stopped func() bool) (fd int, log string, err error) {
-	buf := make([]byte, size)
+func (k *Kernel) loadLogged(a progLoadAttr, level uint32, size int, stopped func() bool) (fd int, log string, err error) {
+	if len(k.log) < size {
+		k.log = make([]byte, size)
+	}
+	buf := k.log[:size]
+	buf[0] = 0
 	a.logLevel, a.logSize, a.logBuf = level, uint32(size), ptr(buf)
 	defer runtime.KeepAlive(buf)
 	for {

@@ -101,7 +101,7 @@ func boot(ctx context.Context, img *Image) (*machine, error) {
 	cmd := exec.Command(qemu,
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-m", fmt.Sprint(memoryMB), "-smp", "1",
 		"-accel", "kvm", "-accel", "tcg", "-cpu", "max",
-		"-kernel", img.Kernel, "-initrd", "/proc/self/fd/3", "-append", "console=ttyS0 quiet panic=-1 oops=panic",
+		"-kernel", img.Kernel, "-initrd", "/proc/self/fd/3", "-append", "console=ttyS0 quiet panic=-1 oops=panic init_on_alloc=0 nowatchdog",
 		"-serial", "stdio", "-device", "virtio-serial-pci", "-chardev", "socket,id=port,fd=4",
 		"-device", "virtserialport,chardev=port,name="+portName)
 	cmd.ExtraFiles = []*os.File{disk, far}
