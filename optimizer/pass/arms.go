@@ -83,7 +83,7 @@ func arms(r *run) {
 		}
 		jump, amount := in.Insn, falls
 		if neutral(row, falls) {
-			inv, ok := inverse[in.Row().Fn]
+			inv, ok := r.inverse(in)
 			if !ok {
 				continue
 			}

@@ -36,6 +36,17 @@ var swapped = map[isa.Fn]isa.Fn{
 	isa.FnJle: isa.FnJge, isa.FnJsgt: isa.FnJslt, isa.FnJslt: isa.FnJsgt, isa.FnJsge: isa.FnJsle, isa.FnJsle: isa.FnJsge,
 }
 
+// inverse gives the comparison that decides the other way, if the instruction
+// set level has it.
+func (c *Config) inverse(in *prog.Insn) (isa.Fn, bool) {
+	row := in.Row()
+	fn, ok := inverse[row.Fn]
+	return fn, ok && c.has(isa.CondJump(fn, row.Width, row.Imm))
+}
+
+// has: the instruction set level has op.
+func (c *Config) has(op isa.Op) bool { return int(isa.RowOf(op).MinCPU) <= max(c.MCPU, 1) }
+
 // jumps shortens the ways that control takes.
 func jumps(r *run) {
 	for k := range r.f.Insns {
@@ -63,7 +74,7 @@ func jumps(r *run) {
 		// Around a jump: invert.
 		if in.Row().Kind == isa.KindCondJump && !in.Frozen() && k+2 < len(r.f.Insns) && in.Target == k+2 {
 			next := &r.f.Insns[k+1]
-			inv, ok := inverse[in.Row().Fn]
+			inv, ok := r.inverse(in)
 			if ok && next.Row().Kind == isa.KindJump && r.lonely(k+1) && r.ok(k, "goes around a jump: %s", text(in)) {
 				op := in.Insn
 				op.Op = isa.CondJump(inv, in.Row().Width, in.Row().Imm)

@@ -30,7 +30,7 @@ func layout(r *run) {
 	}
 	refused := map[string]bool{}
 	for range maxMoves {
-		m, ok := bestMove(r.g, weights(r.g), refused)
+		m, ok := r.bestMove(r.g, weights(r.g), refused)
 		if !ok {
 			return
 		}
@@ -45,7 +45,7 @@ func layout(r *run) {
 }
 
 // bestMove finds the move that saves most.
-func bestMove(f *prog.Func, w []float64, refused map[string]bool) (best move, ok bool) {
+func (c *Config) bestMove(f *prog.Func, w []float64, refused map[string]bool) (best move, ok bool) {
 	taken := cost.TakenBranches(f, w)
 	entered := make([]bool, len(f.Insns)+1) // control falls into it
 	for k := range f.Insns {
@@ -72,7 +72,7 @@ func bestMove(f *prog.Func, w []float64, refused map[string]bool) (best move, ok
 				consider(move{k, t, end, k + 1, w[k], "follows its jump"})
 			}
 		case isa.KindCondJump:
-			if _, inv := inverse[in.Row().Fn]; !inv || in.Frozen() || t == k+1 {
+			if _, inv := c.inverse(in); !inv || in.Frozen() || t == k+1 {
 				continue
 			}
 			gain := 2*taken[k] - w[k]

@@ -167,7 +167,7 @@ func (r *run) jumpOperand(k int, in *prog.Insn, st *symex.State) {
 			set(isa.Insn{Op: isa.CondJump(row.Fn, row.Width, true), Dst: in.Dst, Imm: v})
 			return
 		}
-		if v, ok := r.immediate(st.Regs[in.Dst], row.Width); ok && swapped[row.Fn] != 0 && r.ok(k, "compares with %d: %s", v, text(in)) {
+		if v, ok := r.immediate(st.Regs[in.Dst], row.Width); ok && swapped[row.Fn] != 0 && r.has(isa.CondJump(swapped[row.Fn], row.Width, true)) && r.ok(k, "compares with %d: %s", v, text(in)) {
 			set(isa.Insn{Op: isa.CondJump(swapped[row.Fn], row.Width, true), Dst: in.Src, Imm: v})
 			return
 		}

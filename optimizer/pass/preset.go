@@ -73,7 +73,7 @@ func (r *run) presetBlock(branch int, blk *prog.Block) bool {
 	}
 	jump := r.g.Insns[branch]
 	if !taken {
-		inv, ok := inverse[in.Row().Fn]
+		inv, ok := r.inverse(in)
 		if !ok {
 			r.changes = r.changes[:len(r.changes)-1]
 			return false

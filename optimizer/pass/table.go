@@ -36,6 +36,7 @@ var table = []Pass{
 	// Values first: it turns recomputation into copies, which the next remove.
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
+	{Name: "signed-loads", Doc: "load with the sign what is extended afterwards", run: signedLoads, values: true},
 	{Name: "operands", Doc: "use older registers, immediates and folded offsets as operands", run: operands, values: true},
 	{Name: "keep", Doc: "keep a value in a free register instead of computing it again", run: keep, values: true},
 	{Name: "commute", Doc: "let the operands of an addition change places, to save the copy of one", run: commute, values: true},
