@@ -50,6 +50,9 @@ type Estimate struct {
 	Slots int
 	// Nanoseconds is the expected time of one run under the weights given.
 	Nanoseconds float64
+	// Fetch is what its code takes, in nanoseconds, to come from the second cache
+	// again after other code has had the first: all slots at Model.Slot.
+	Fetch float64
 	// CalleeSaved is the number of callee-saved registers the JIT must push.
 	CalleeSaved int
 	// StackBytes is the deepest stack offset used, 0 to 512.
@@ -58,20 +61,17 @@ type Estimate struct {
 	Locked int
 }
 
-// slotPrice is what a slot counts under the latency objective, in nanoseconds a
-// run, beyond the time that the model sees: code takes cache, and shorter times
-// than this cannot be told apart by measurement. It is about two simple
-// instructions.
-const slotPrice = 0.07
-
-// Less reports whether a is better than b under o. Differences in time below
+// Less reports whether a is better than b under o. Latency counts the time that
+// fetching the code takes, too: a program that runs now and then finds its caches
+// full of other code, though one that runs again and again for a measurement
+// does not. Differences in time below
 // a thousandth of a nanosecond are none. The JIT's bytes do not count: a step
 // that costs a few often makes room for one that saves more.
 func (o Objective) Less(a, b Estimate) bool {
 	const eps = 1e-3
 	apart := a.Nanoseconds - b.Nanoseconds
 	if o == Latency {
-		apart += slotPrice * float64(a.Slots-b.Slots)
+		apart += a.Fetch - b.Fetch
 	} else if a.Slots != b.Slots {
 		return a.Slots < b.Slots
 	}
@@ -88,6 +88,7 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 		weights = nil
 	}
 	e := Estimate{Slots: f.Slots()}
+	e.Fetch = m.Slot * float64(e.Slots)
 	ways := waysIn(f)
 	var saved isa.RegSet
 	entry := 1.0

@@ -39,10 +39,18 @@ func TestLockedOperationCostsMoreThanPlain(t *testing.T) {
 	}
 }
 
-// Under the latency objective a slot is worth two simple instructions, no more.
+// Under the latency objective a slot costs its fetch, about a simple
+// instruction, no more.
 func TestLatencyCountsSlots(t *testing.T) {
-	a := Estimate{Slots: 10, Nanoseconds: 5}
-	near, far := Estimate{Slots: 11, Nanoseconds: 4.95}, Estimate{Slots: 11, Nanoseconds: 4.9}
+	m := Default()
+	add := m.byOp[isa.ALU(isa.FnAdd, 64, true)]
+	if m.Slot < add/4 || m.Slot > 4*add {
+		t.Errorf("a slot costs %g, an addition %g", m.Slot, add)
+	}
+	of := func(slots int, ns float64) Estimate {
+		return Estimate{Slots: slots, Nanoseconds: ns, Fetch: m.Slot * float64(slots)}
+	}
+	a, near, far := of(10, 5), of(11, 5-0.8*m.Slot), of(11, 5-1.2*m.Slot)
 	if Latency.Less(near, a) || !Latency.Less(a, near) || !Latency.Less(far, a) || Size.Less(far, a) {
 		t.Error("a slot's price")
 	}

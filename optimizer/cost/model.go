@@ -29,6 +29,9 @@ type Model struct {
 	CalleeSaved, StackFrame, TakenBranch float64
 	// LongConst is what a constant of 64 bits costs beyond one of 32.
 	LongConst float64
+	// Slot is how much longer a slot takes when its code comes from the second
+	// cache instead of the first.
+	Slot float64
 	// Spread is how far prices that measurements refined may still be off, as a
 	// share of the price: see Refine. Refined counts these measurements.
 	Spread  map[string]float64 `json:",omitempty"`
@@ -72,8 +75,11 @@ func Read(path string) (*Model, error) {
 	return m, nil
 }
 
+// assumedSlot is the price of a slot in models that have none.
+const assumedSlot = 0.07
+
 func parse(b []byte) (*Model, error) {
-	m := new(Model)
+	m := &Model{Slot: assumedSlot}
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, err
 	}

@@ -147,9 +147,11 @@ func (s *sessions) price(key string, ns float64) {
 	case keyPlain, keyOuter:
 		s.plain = ns
 	case keyPush:
-		m.CalleeSaved = max(least, (ns-s.plain)/4)
+		m.CalleeSaved = max(least, math.Round((ns-s.plain)/4*1e4)/1e4)
 	case keyFrame:
 		m.StackFrame = max(0, ns-s.plain)
+	case keyFetch:
+		m.Slot = max(least, ns)
 	case isa.RowOf(isa.CallFunc).Name:
 		// The call, the frame and the return: the latter is the function's own.
 		m.Insn[key] = max(least, ns/2)

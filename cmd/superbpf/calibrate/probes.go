@@ -2,6 +2,7 @@ package calibrate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -28,10 +29,12 @@ const (
 	keyPush  = "callee-saved registers"
 	keyOuter = "store to the caller's frame"
 	keyFrame = "stack frame"
+	keyFetch = "code from the second cache"
 )
 
-// copies of a cheap and of a dear thing.
-const many, few = 480, 60
+// copies of a cheap and of a dear thing, and of one that must not fit into the
+// first cache: some 100 kB of machine code.
+const many, few, large = 480, 60, 20000
 
 // work are the registers that straight runs compute with in turn, so that one
 // copy need not wait for the one before; r7 to r9 are the operands.
@@ -155,6 +158,11 @@ func neverTaken(row *isa.Row) (branch, load isa.Insn) {
 // otherProbes prices what is not a row: they need the rows' prices.
 func otherProbes() []probe {
 	ret := asm("r0 = 0", "exit")
+	var busy []isa.Insn
+	for range 8 {
+		busy = append(busy, asm("r1 = 1", "r2 = 2", "r3 = 3", "r4 = 4", "r5 = 5")...)
+	}
+	constant := asm("r1 = 1")
 	call := body(func(c *code, _ int) { c.jump(isa.Insn{Op: isa.CallFunc}, toSub) })
 	callOuter := body(func(c *code, i int) { c.add(asm("r1 = r10")...); call(c, i) })
 	jne := isa.Insn{Op: isa.CondJump(isa.FnJne, 64, true), Dst: isa.R7, Imm: 1}
@@ -167,11 +175,16 @@ func otherProbes() []probe {
 			c.add(isa.Insn{Op: isa.ALU(isa.FnMov, 64, true), Dst: reg(i)})
 		}},
 		{key: isa.RowOf(isa.CallFunc).Name, n: few, body: call, sub: ret, rest: asm("r0 = 0")},
-		// The same work without pushes and without a frame comes first.
-		{key: keyPlain, n: few, body: call, sub: append(asm("r1 = 0", "r2 = 0", "r3 = 0", "r4 = 0"), ret...)},
-		{key: keyPush, n: few, body: call, sub: append(asm("r6 = 0", "r7 = 0", "r8 = 0", "r9 = 0"), ret...)},
+		// The same work without pushes and without a frame comes first. There is
+		// enough of it to fill the time of a call and a return, which would hide
+		// the pushes.
+		{key: keyPlain, n: few, body: call, sub: slices.Concat(busy, asm("r1 = 0", "r2 = 0", "r3 = 0", "r4 = 0"), ret)},
+		{key: keyPush, n: few, body: call, sub: slices.Concat(busy, asm("r6 = 0", "r7 = 0", "r8 = 0", "r9 = 0"), ret)},
 		{key: keyOuter, n: few, body: callOuter, sub: append(asm("*(u64 *)(r1 - 8) = 0"), ret...)},
 		{key: keyFrame, n: few, body: callOuter, sub: append(asm("*(u64 *)(r10 - 8) = 0"), ret...)},
+		{key: keyFetch, n: large, rest: constant, body: func(c *code, i int) {
+			c.add(isa.Insn{Op: constant[0].Op, Dst: reg(i), Imm: small(i)})
+		}},
 	}
 }
 
