@@ -153,7 +153,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		}
 		o.Options.Transforms = append(o.Options.Transforms, &search.Rewrite{Finder: set, MCPU: mcpu})
 	}
-	if o.Options.Search, err = s.searches(analyst, model, objective, mcpu, disable); err != nil {
+	if o.Options.Search, err = s.searches(analyst, model, objective, mcpu, disable, weigh); err != nil {
 		o.Close()
 		return nil, err
 	}
@@ -175,7 +175,7 @@ const chainRounds = 1000
 
 // searches are the engines beyond passes and rules: enumeration from -O2 on,
 // Markov chains with all of K2's settings at -O3.
-func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool) ([]pipeline.Transform, error) {
+func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool, weigh func(*prog.Func) []float64) ([]pipeline.Transform, error) {
 	var out []pipeline.Transform
 	if s.level >= 2 && !disable["enumeration"] {
 		e := &search.Enumeration{Enumerator: &search.Enumerator{MCPU: mcpu}, Budget: enumerationSteps}
@@ -193,7 +193,7 @@ func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Object
 		walks = []search.Settings{set}
 	}
 	if len(walks) > 0 && !disable["chain"] {
-		out = append(out, &search.Chain{Settings: walks, Validator: v, Model: model, Objective: o, MCPU: mcpu, Seed: uint64(s.seed), Steps: 100_000, Rounds: chainRounds})
+		out = append(out, &search.Chain{Settings: walks, Weights: weigh, Validator: v, Model: model, Objective: o, MCPU: mcpu, Seed: uint64(s.seed), Steps: 100_000, Rounds: chainRounds})
 	}
 	return out, nil
 }
