@@ -1,9 +1,7 @@
 package benchmarks
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 )
 
 // PaperSize is a row of Table 1 of the K2 paper: program size in slots.
@@ -20,28 +18,6 @@ func (p PaperSize) Best() int { return min(p.O2, p.Os) }
 // Reduction is K2's reduction of it, in percent.
 func (p PaperSize) Reduction() float64 { return 100 * float64(p.Best()-p.K2) / float64(p.Best()) }
 
-// paperTable reads a table of the paper: a map by column for each row.
-func paperTable(name string) (rows []map[string]string, err error) {
-	text, err := files.ReadFile("paper/" + name)
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	header := strings.Split(lines[0], "\t")
-	for _, l := range lines[1:] {
-		f := strings.Split(l, "\t")
-		if len(f) != len(header) {
-			return nil, fmt.Errorf("%s: %q", name, l)
-		}
-		row := map[string]string{}
-		for i, h := range header {
-			row[h] = f[i]
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
 // number is 0 for what is none (DNL).
 func number(s string) float64 {
 	n, err := strconv.ParseFloat(s, 64)
@@ -53,7 +29,7 @@ func number(s string) float64 {
 
 // PaperSizes returns Table 1.
 func PaperSizes() ([]PaperSize, error) {
-	rows, err := paperTable("table1_size.tsv")
+	rows, err := paperRows("table1_size.tsv")
 	var out []PaperSize
 	for _, r := range rows {
 		num := func(name string) int { return int(number(r[name])) }
@@ -74,7 +50,7 @@ func (p PaperRate) Best() float64 { return max(p.O1, p.O2) }
 
 // PaperRates returns Table 2.
 func PaperRates() ([]PaperRate, error) {
-	rows, err := paperTable("table2_throughput.tsv")
+	rows, err := paperRows("table2_throughput.tsv")
 	var out []PaperRate
 	for _, r := range rows {
 		out = append(out, PaperRate{r["program"], number(r["O1"]), number(r["O2_O3"]), number(r["K2"])})
@@ -95,7 +71,7 @@ type PaperLatency struct {
 
 // PaperLatencies returns Table 3.
 func PaperLatencies() ([]PaperLatency, error) {
-	rows, err := paperTable("table3_latency.tsv")
+	rows, err := paperRows("table3_latency.tsv")
 	var out []PaperLatency
 	for _, r := range rows {
 		out = append(out, PaperLatency{r["program"], r["load"], number(r["offered_mpps"]), number(r["clang_us"]), number(r["K2_us"])})

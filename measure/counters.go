@@ -20,8 +20,11 @@ type counted struct {
 }
 
 // openCounters opens the counters asked for, or those of the hardware if it has
-// them.
+// them. What raises events would be counted many times over beside the program.
 func (s *session) openCounters() (err error) {
+	if s.kind.events {
+		return nil
+	}
 	if s.o.Counters != nil {
 		s.counters, err = loader.OpenCounters(s.o.Counters)
 	} else if s.counters, err = loader.OpenCounters(loader.HardwareCounters); errors.Is(err, loader.ErrNoCounters) {

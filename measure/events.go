@@ -36,19 +36,42 @@ func errNoEvent(kind progKind, format string, args ...any) error {
 func openRig(inst *Instance, kind progKind) (eventRig, error) {
 	switch kind.name {
 	case "cgroup_sock_addr", "cgroup_sock":
-		r, err := newSocketRig(inst, kind)
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
+		return rigOr(newSocketRig(inst, kind))
 	case "tracepoint":
-		r, err := newTracepointRig(inst, kind)
-		if err != nil {
-			return nil, err
-		}
-		return r, nil
+		return rigOr(newTracepointRig(inst, kind))
+	case "perf_event":
+		return rigOr(newPageFaultRig(kind))
+	case "kprobe":
+		return rigOr(newCallRig(kind))
+	case "cgroup_device", "cgroup_sysctl", "cgroup_sockopt", "sock_ops":
+		return rigOr(newGroupRig(inst, kind))
+	}
+	if why := notMeasurable[kind.name]; why != "" {
+		return nil, errNoEvent(kind, "%s", why)
 	}
 	return nil, nil
+}
+
+// notMeasurable says why nothing here raises the events of a type.
+var notMeasurable = map[string]string{
+	"sk_skb":       "a stream parser runs on sockets of a map that user space must fill",
+	"sk_msg":       "it runs on sockets of a map that user space must fill",
+	"sk_reuseport": "it runs on a group of sockets of a map that user space must fill",
+	"tracing":      "what it is attached to in the kernel may be anything",
+	"lsm":          "what it decides about would be decided for the whole host",
+	"struct_ops":   "it is a part of a set of functions for one subsystem",
+	"ext":          "it takes the place of a function of another program",
+}
+
+// rigOr keeps a nil rig from becoming an interface that is not nil.
+func rigOr[R any, P interface {
+	*R
+	eventRig
+}](r P, err error) (eventRig, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // inRuns returns the time that a program took while f ran, and the number of
@@ -138,11 +161,13 @@ func (e *executor) close() (err error) {
 
 // referee says how programs of the kind are run, for records.
 func (e *executor) referee() string {
-	switch e.rig.(type) {
+	switch r := e.rig.(type) {
 	case *socketRig:
 		return "system calls on sockets in a private control group"
+	case *groupRig:
+		return r.hook.what + " in a private control group"
 	case *tracepointRig:
-		return "events at the tracepoint"
+		return r.what
 	}
 	return "BPF_PROG_TEST_RUN"
 }

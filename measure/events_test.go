@@ -120,6 +120,79 @@ func TestTracepoints(t *testing.T) {
 	}
 }
 
+// Every other type whose events can be raised here runs its program on each input,
+// agrees with itself, and a difference in the map is found; it is timed as well.
+func TestOtherEvents(t *testing.T) {
+	kerneltest.Require(t)
+	for _, c := range []struct {
+		name                 string
+		progType, attachType uint32
+	}{
+		{"perf_event", 7, 0}, {"kprobe", 2, 0}, {"sock_ops", 13, 3}, {"device", 15, 6}, {"sysctl", 23, 18}, {"getsockopt", 25, 21}, {"setsockopt", 25, 22},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := onEvents("a", c.progType, c.attachType, "", count(1)...)
+			b := onEvents("b", c.progType, c.attachType, "", count(2)...)
+			o := DifferOptions{Inputs: randomInputs(40)}
+			r, err := Differ(context.Background(), a, a, o)
+			if errors.Is(err, loader.ErrNoUprobes) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Difference != nil || r.Runs != 40 || len(r.Masked) > 0 || r.MapDumps == 0 {
+				t.Errorf("against itself: %+v", r)
+			}
+			if r, err = Differ(context.Background(), a, b, o); err != nil {
+				t.Fatal(err)
+			}
+			if r.Difference == nil || r.Difference.What != "map count" || r.Difference.Input != 0 {
+				t.Errorf("another counter: %+v", r)
+			}
+			l, err := Latency(context.Background(), a, []Subject{a}, brief(LatencyOptions{Inputs: randomInputs(1)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Control.Base.Mid == 0 || l.Referee == "" {
+				t.Errorf("not timed: %+v", l.Control)
+			}
+			t.Logf("%s: floor %.0f ns, program %.1f ns", l.Referee, l.Floor, l.Control.Base.Mid)
+		})
+	}
+}
+
+// What a program decides about is seen: a refusal is another outcome.
+func TestRefusalsAreSeen(t *testing.T) {
+	kerneltest.Require(t)
+	for _, c := range []struct {
+		name                 string
+		progType, attachType uint32
+	}{{"device", 15, 6}, {"sysctl", 23, 18}, {"setsockopt", 25, 22}} {
+		yes := onEvents("yes", c.progType, c.attachType, "", kerneltest.Mov(0, 1), kerneltest.Exit)
+		no := onEvents("no", c.progType, c.attachType, "", kerneltest.Mov(0, 0), kerneltest.Exit)
+		r, err := Differ(context.Background(), yes, no, DifferOptions{Inputs: randomInputs(4)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Difference == nil || r.Difference.What != "return value" {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+}
+
+// Types whose events nothing here raises say why.
+func TestNotMeasurableSaysWhy(t *testing.T) {
+	kerneltest.Require(t)
+	for kind, why := range map[uint32]string{14: "sockets of a map", 16: "sockets of a map", 21: "group of sockets"} {
+		p := subject("p", kind, kerneltest.Mov(0, 1), kerneltest.Exit)
+		_, err := Latency(context.Background(), p, nil, LatencyOptions{Inputs: somePacket})
+		if !errors.Is(err, ErrNotMeasurable) || !strings.Contains(err.Error(), why) {
+			t.Errorf("type %d: %v", kind, err)
+		}
+	}
+}
+
 // Programs are timed by the kernel's run statistics.
 func TestLatencyOfEvents(t *testing.T) {
 	kerneltest.Require(t)

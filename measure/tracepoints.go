@@ -13,13 +13,16 @@ import (
 	"github.com/superbpf/superbpf/loader"
 )
 
-// tracepointRig runs tracepoint programs by doing what the tracepoint tells of.
-// All programs that are compared hang on the tracepoint together and see the same
-// events, those of the rest of the host among them. What is seen of a program is
-// what it leaves in its maps.
+// tracepointRig runs programs on tracepoints and other events by doing what the
+// event tells of. All programs that are compared hang on the event together and see
+// it at the same time; a tracepoint tells of the rest of the host as well. What is
+// seen of a program is what it leaves in its maps.
 type tracepointRig struct {
-	id    uint64
-	raise func(in Input)
+	what   string
+	attach func(prog int) (*loader.Hook, error)
+	raise  func(in Input)
+	// done releases what raise needs; it may be nil.
+	done  func() error
 	at    map[*Instance]*loader.Hook
 	order []*Instance
 }
@@ -55,7 +58,8 @@ func newTracepointRig(inst *Instance, kind progKind) (*tracepointRig, error) {
 	if err != nil {
 		return nil, errNoEvent(kind, "%v", err)
 	}
-	r := &tracepointRig{id: id, at: map[*Instance]*loader.Hook{}}
+	r := &tracepointRig{what: "events at the tracepoint", at: map[*Instance]*loader.Hook{},
+		attach: func(prog int) (*loader.Hook, error) { return loader.AttachTracepoint(id, prog) }}
 	group, name, _ := strings.Cut(inst.Target, "/")
 	call := strings.TrimPrefix(strings.TrimPrefix(name, "sys_enter_"), "sys_exit_")
 	switch c, ok := harmless[call]; {
@@ -106,7 +110,7 @@ func (r *tracepointRig) use(insts []*Instance) error {
 				return err
 			}
 		}
-		h, err := loader.AttachTracepoint(r.id, inst.FD)
+		h, err := r.attach(inst.FD)
 		if err != nil {
 			return err
 		}
@@ -164,8 +168,11 @@ func (r *tracepointRig) close() error {
 	for len(r.order) > 0 {
 		errs = append(errs, r.drop(r.order[0]))
 	}
+	if r.done != nil {
+		errs = append(errs, r.done())
+	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("detach from the tracepoint: %w", err)
+		return fmt.Errorf("detach from the event: %w", err)
 	}
 	return nil
 }

@@ -44,9 +44,10 @@ func measureCommand() *cobra.Command {
 		Long: `Runs a program of two objects side by side on the same inputs and compares
 return values, packets, contexts and the contents of all maps; then times both
 with BPF_PROG_TEST_RUN, in random order, with a control, together and for each
-path that packets take. Programs on sockets and tracepoints, which the kernel
-does not test-run, are run by raising their events, and timed by the kernel's
-run statistics. The objects need not come from superbpf.
+path that packets take. Programs on sockets, control groups (addresses, options,
+settings, devices, TCP connections), tracepoints, probes and performance events,
+which the kernel does not test-run, are run by raising their events, and timed by
+the kernel's run statistics; what of this cannot be done here is said. The objects need not come from superbpf.
 
 XDP programs can be put on a private pair of interfaces as well: --throughput
 gives CPU time a packet, --loss-free the highest rate without loss (RFC 2544),
