@@ -142,6 +142,9 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		Only:      map[string]bool{},
 		Weights:   func(f *prog.Func) []float64 { return weights[f] },
 	}
+	if disable[orders] {
+		o.Options.Explore = 0
+	}
 	if !disable["passes"] {
 		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, AllowAtomics: s.atomics, Disable: disable})
 	}

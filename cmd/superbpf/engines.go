@@ -28,8 +28,8 @@ func benchEnginesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "engines [OBJECT|FOLDER...]",
 		Short: "Tell how much each engine finds, with each switched off in turn",
-		Long: `Optimizes every object with all engines (passes, rules, enumeration, and the
-chain at -O3), then with each of them switched off, and writes how many slots
+		Long: `Optimizes every object with all engines (passes, rules, enumeration, other orders of
+the passes, and the chain at -O3), then with each of them switched off, and writes how many slots
 are left to OUT/engines.md and OUT/engines.tsv. Nothing is timed. Without
 objects, the programs of a suite are compiled at -O2. Ctrl-C writes the table of the objects that were done.`,
 		Example: `  sudo superbpf bench engines --suite k2 --input-mcpu v3
@@ -209,7 +209,9 @@ func (s *engineSettings) one(ctx context.Context, p *progress, name string, raw 
 func (s *engineSettings) write(stdout io.Writer, rows []*engineRow, before int, what string, skipped int) error {
 	t := measure.Table{Header: []string{"engines", "slots left", "saved", "lost without it"}}
 	for _, e := range engines {
-		t.Header = append(t.Header, "by "+e)
+		if e != orders {
+			t.Header = append(t.Header, "by "+e)
+		}
 	}
 	t.Header = append(t.Header, "functions out of budget")
 	for _, r := range rows {
@@ -219,6 +221,9 @@ func (s *engineSettings) write(stdout io.Writer, rows []*engineRow, before int, 
 		}
 		cells := []string{label, fmt.Sprint(r.slots), percent(before, r.slots), lost}
 		for _, e := range engines {
+			if e == orders {
+				continue
+			}
 			cells = append(cells, fmt.Sprintf("%d slots, %d rewrites", r.kept[e], r.steps[e]))
 		}
 		t.Rows = append(t.Rows, append(cells, fmt.Sprint(r.stopped)))

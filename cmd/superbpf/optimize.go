@@ -22,8 +22,11 @@ import (
 	"github.com/superbpf/superbpf/optimizer/rules"
 )
 
-// engines are the ways in which rewrites are found.
-var engines = []string{"passes", "rules", "enumeration", "chain"}
+// engines are the ways in which rewrites are found. Orders, which tries the passes
+// in other orders, has no rewrites of its own.
+var engines = []string{"passes", "rules", "enumeration", orders, "chain"}
+
+const orders = "orders"
 
 // settings are the options that every command that optimizes shares.
 type settings struct {

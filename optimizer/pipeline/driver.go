@@ -42,14 +42,6 @@ type TransformStats struct {
 	Slots                          int // slots saved
 }
 
-func (s *TransformStats) add(t *TransformStats) {
-	s.Tried += t.Tried
-	s.Kept += t.Kept
-	s.Unproved += t.Unproved
-	s.Refused += t.Refused
-	s.Slots += t.Slots
-}
-
 // Result is what became of an object.
 type Result struct {
 	Functions []FuncResult

@@ -156,15 +156,19 @@ func (w *work) affordable(est cost.Estimate) bool {
 func (w *work) adopt(a *work) {
 	w.cur, w.est, w.steps = a.cur, a.est, a.steps
 	w.dropped = a.dropped
-	for name, s := range a.stats {
-		t := w.stats[name]
-		if t == nil {
-			t = new(TransformStats)
-			w.stats[name] = t
-		}
-		t.add(s)
-	}
 	w.stand()
+	for _, t := range w.stats {
+		t.Kept, t.Slots = 0, 0
+	}
+	for name, t := range a.stats {
+		s := w.stat(name)
+		s.Tried, s.Unproved, s.Refused = s.Tried+t.Tried, s.Unproved+t.Unproved, s.Refused+t.Refused
+	}
+	for k := range w.steps {
+		s := w.stat(w.steps[k].Transform)
+		s.Kept++
+		s.Slots += w.steps[k].Before.Slots - w.steps[k].Cost.Slots
+	}
 }
 
 // stand makes the best form the one that the object has.

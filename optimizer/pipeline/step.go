@@ -305,11 +305,7 @@ func abs(n int) int { return max(n, -n) }
 // kernel's, if one was asked and refused.
 func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change) (bool, GateResult, error) {
 	none := GateResult{FailSlot: -1}
-	st := w.stats[t.Name()]
-	if st == nil {
-		st = new(TransformStats)
-		w.stats[t.Name()] = st
-	}
+	st := w.stat(t.Name())
 	st.Tried++
 	w.proof, w.costly = Proof{}, false
 	cand.Compact()
@@ -365,6 +361,16 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	w.replaced[w.index] = cand
 	w.tell(w, t.Name(), false)
 	return true, none, nil
+}
+
+// stat counts for the transform of a name.
+func (w *work) stat(name string) *TransformStats {
+	s := w.stats[name]
+	if s == nil {
+		s = new(TransformStats)
+		w.stats[name] = s
+	}
+	return s
 }
 
 // largeFunction is the number of instructions from which candidates are loaded
