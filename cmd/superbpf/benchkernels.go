@@ -52,16 +52,9 @@ type gated struct {
 }
 
 func (s *sizesSettings) kernelCosts(ctx context.Context, stdout, stderr io.Writer) error {
-	suite, err := benchmarks.Load(s.suite)
+	suite, err := s.chosen()
 	if err != nil {
 		return err
-	}
-	if len(s.programs) > 0 {
-		suite = slices.DeleteFunc(suite, func(b *benchmarks.Bench) bool { return !slices.Contains(s.programs, b.Name) })
-		s.programs = nil
-	}
-	if len(suite) == 0 {
-		return fail(exitUsage, "the suite has no such program")
 	}
 	all, err := openGates(ctx, s.kernels, s.progType, stderr)
 	if err != nil {

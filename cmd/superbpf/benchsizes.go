@@ -153,18 +153,28 @@ func (s *sizesSettings) each(ctx context.Context, stderr io.Writer, n int, job f
 	return out
 }
 
-// levelsOf tabulates a suite: a row a program, a column a level.
-func (s *sizesSettings) levelsOf(ctx context.Context, stdout, stderr io.Writer) error {
+// chosen is the programs of the suite that --programs names, or all. The names are
+// used up: an object's functions have names of their own.
+func (s *sizesSettings) chosen() ([]*benchmarks.Bench, error) {
 	suite, err := benchmarks.Load(s.suite)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(s.programs) > 0 {
 		suite = slices.DeleteFunc(suite, func(b *benchmarks.Bench) bool { return !slices.Contains(s.programs, b.Name) })
 		s.programs = nil
 	}
 	if len(suite) == 0 {
-		return fail(exitUsage, "the suite has no such program")
+		return nil, fail(exitUsage, "the suite has no such program")
+	}
+	return suite, nil
+}
+
+// levelsOf tabulates a suite: a row a program, a column a level.
+func (s *sizesSettings) levelsOf(ctx context.Context, stdout, stderr io.Writer) error {
+	suite, err := s.chosen()
+	if err != nil {
+		return err
 	}
 	n := len(s.levels)
 	all := s.each(ctx, stderr, len(suite)*n, func(i int) shrunk {

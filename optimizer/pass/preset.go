@@ -67,18 +67,17 @@ func (r *run) presetBlock(branch int, blk *prog.Block) bool {
 		}
 		defs |= x.Def()
 	}
-	again, ok := r.setAgain(branch, other, taken, defs)
-	if !ok || to == branch || !r.ok(blk.From, "before the branch: %s", text(&r.f.Insns[blk.From])) {
-		return false
-	}
 	jump := r.g.Insns[branch]
 	if !taken {
 		inv, ok := r.inverse(in)
 		if !ok {
-			r.changes = r.changes[:len(r.changes)-1]
 			return false
 		}
 		jump.Op = isa.CondJump(inv, in.Row().Width, in.Row().Imm)
+	}
+	again, ok := r.setAgain(branch, other, taken, defs)
+	if !ok || to == branch || !r.ok(blk.From, "before the branch: %s", text(&r.f.Insns[blk.From])) {
+		return false
 	}
 	jump.Target = to
 	var head []prog.Insn

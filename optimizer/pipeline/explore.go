@@ -23,7 +23,7 @@ const (
 	// fewAttempts are not worth their time.
 	fewAttempts = 3
 	// patience: exploring ends after that many attempts in a row, and one more for
-	// each instruction of a small function, have found nothing.
+	// every two instructions, have found nothing.
 	patience = 12
 )
 
