@@ -23,6 +23,7 @@ type cut struct {
 	locs   []location
 	mem    map[string]int // location of each memory class
 	facts  []smt.Term
+	within []smt.Term // bounds of the variables, as of the last entering
 	queued bool
 	prefix string
 }
@@ -39,9 +40,12 @@ type location struct {
 	none bool
 	// same: of a stack slot: its bytes are those of the frame's token on every way.
 	same bool
-	// Of a representative: bits that were 0 on every way; what it points into,
-	// constants aside (a NULL does not make a pointer something else).
+	// Of a representative: bits that were 0 on every way; the largest value that
+	// what was decided on each way allows, which may grow raises times; what it
+	// points into, constants aside (a NULL does not make a pointer something else).
 	zeros   uint64
+	most    uint64
+	raises  int
 	region  symex.Region
 	pointed bool
 }
@@ -132,6 +136,7 @@ func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
 	}
 	terms := s.terms(k, ps, qs)
 	keys := s.keys(terms)
+	bounds := s.bounds(facts)
 	if !k.seen {
 		k.seen = true
 		first := make(map[smt.Term]int, len(terms))
@@ -144,6 +149,7 @@ func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
 			} else {
 				first[t] = i
 				l.zeros, l.region, l.pointed = s.describe(terms[i], s.isSlot(i))
+				l.most = s.most(terms[i], bounds)
 			}
 			l.fixed = terms[i]
 			k.locs = append(k.locs, l)
@@ -168,7 +174,8 @@ func (s *sim) join(k *cut, ps, qs *symex.State, facts []smt.Term) bool {
 			z, region, pointed := s.describe(t, s.isSlot(i))
 			l.zeros = o.zeros & z
 			l.region, l.pointed = meet(o.region, o.pointed, region, pointed)
-			changed = changed || l.zeros != o.zeros || l.region != o.region || l.pointed != o.pointed
+			l.most, l.raises = raise(o, s.most(t, bounds))
+			changed = changed || l.zeros != o.zeros || l.most != o.most || l.region != o.region || l.pointed != o.pointed
 		}
 		changed = changed || r != old[i].rep
 		l.rep = r
@@ -273,11 +280,14 @@ func (s *sim) value(k *cut, i int, w uint8) smt.Term {
 		return s.c.UF(name, 0)
 	}
 	rep := &k.locs[l.rep]
-	lead := uint8(bits.LeadingZeros64(^(rep.zeros << (64 - w))))
+	lead := leadingOnes(rep.zeros, w)
 	if lead >= w {
 		return s.c.Const(0, w)
 	}
 	t := s.c.Var(fmt.Sprintf("%s/%d", name, w-lead), w-lead)
+	if full := ^uint64(0) >> (64 - w + lead); rep.most < full {
+		k.within = append(k.within, s.c.Ult(t, s.c.Const(rep.most+1, w-lead)))
+	}
 	if w == 64 && lead == 0 {
 		if rep.region.Kind != symex.Scalar {
 			s.e.SetRegion(t, rep.region)
@@ -288,9 +298,13 @@ func (s *sim) value(k *cut, i int, w uint8) smt.Term {
 	return s.c.ZExt(t, w)
 }
 
+// leadingOnes counts the uppermost bits of x, which has w of them, that are 1.
+func leadingOnes(x uint64, w uint8) uint8 { return uint8(bits.LeadingZeros64(^(x << (64 - w)))) }
+
 // enter makes the two states that stand for all ways to the cut.
 func (s *sim) enter(k *cut) (ps, qs *symex.State) {
 	ps, qs = symex.NewState(), symex.NewState()
+	k.within = k.within[:0]
 	for r := range numRegs {
 		ps.Regs[r] = s.value(k, r, 64)
 		qs.Regs[r] = s.value(k, numRegs+r, 64)
@@ -310,6 +324,8 @@ func (s *sim) enter(k *cut) (ps, qs *symex.State) {
 			}
 		}
 	}
+	slices.Sort(k.within)
+	within := slices.Compact(k.within)
 	for _, st := range []*symex.State{ps, qs} {
 		st.Epoch = s.value(k, tokens+sharedEpoch, 0)
 		st.Effect = s.value(k, tokens+sharedEffect, 0)
@@ -317,7 +333,7 @@ func (s *sim) enter(k *cut) (ps, qs *symex.State) {
 		for _, class := range slices.Sorted(maps.Keys(k.mem)) { // terms are numbered as they are made
 			st.Mem[class] = symex.Chain{Token: s.value(k, k.mem[class], 0)}
 		}
-		st.Path = slices.Clone(k.facts)
+		st.Path = append(slices.Clone(k.facts), within...)
 	}
 	return ps, qs
 }

@@ -33,20 +33,7 @@ func (s *sim) unsat(terms []smt.Term) bool {
 
 // relevant picks the hypotheses that share a leaf with t.
 func (s *sim) relevant(t smt.Term, hyps []smt.Term) []smt.Term {
-	leaves := map[smt.Term]bool{}
-	for _, l := range s.c.Leaves(t) {
-		leaves[l] = true
-	}
-	var out []smt.Term
-	for i := len(hyps) - 1; i >= 0 && len(out) < maxHyps; i-- {
-		for _, l := range s.c.Leaves(hyps[i]) {
-			if leaves[l] {
-				out = append(out, hyps[i])
-				break
-			}
-		}
-	}
-	return out
+	return s.c.Relevant(t, hyps, maxHyps)
 }
 
 // infeasible reports whether a pair of paths surely cannot be taken together.

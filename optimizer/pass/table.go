@@ -24,6 +24,7 @@ type Pass struct {
 var table = []Pass{
 	{Name: "dead-code", Doc: "remove instructions whose results nobody reads, and unreachable ones", run: deadCode},
 	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
+	{Name: "impossible", Doc: "give ways that are never taken no code of their own", run: impossible, values: true},
 	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
 	// Results set at the exits free the copies that made room for them.
 	{Name: "exits", Doc: "set constant results where the function returns", run: exits, values: true},

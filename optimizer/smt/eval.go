@@ -112,6 +112,25 @@ func truth(b bool) uint64 {
 	return 0
 }
 
+// Relevant picks the conditions that share a leaf with t, at most n, the last
+// ones first.
+func (c *Ctx) Relevant(t Term, conds []Term, n int) []Term {
+	leaves := map[Term]bool{}
+	for _, l := range c.Leaves(t) {
+		leaves[l] = true
+	}
+	var out []Term
+	for i := len(conds) - 1; i >= 0 && len(out) < n; i-- {
+		for _, l := range c.Leaves(conds[i]) {
+			if leaves[l] {
+				out = append(out, conds[i])
+				break
+			}
+		}
+	}
+	return out
+}
+
 // Leaves appends the variables and function applications that ts depend on,
 // each once, in a fixed order. The arguments of an application are not
 // entered: a solver sees the application as a variable.

@@ -115,7 +115,7 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	if h.Record {
 		e.regions[result] = Region{Kind: Record}
 	}
-	if e.present(h, m, reads) {
+	if e.present(s, h, m, reads) {
 		s.Path = append(s.Path, c.Ne(result, c.Const(0, 64)))
 	}
 	e.after(s, h, tok)
@@ -188,25 +188,28 @@ func (e *Engine) immutableLookup(h *isa.Helper, m *prog.Map, key []smt.Term) boo
 // helperLookup is the number of map_lookup_elem.
 const helperLookup = 1
 
-// present: the lookup finds an element for certain, because the key is a
-// constant below the array's size. A loader that makes the array smaller than
-// that has its program refused by the verifier, which goes by the real size.
-func (e *Engine) present(h *isa.Helper, m *prog.Map, key []smt.Term) bool {
+// maxConds bounds the conditions that are asked about a key: the latest say most.
+const maxConds = 20
+
+// present: the lookup finds an element for certain, because the key is below the
+// array's size on this path. Only of a constant key does the kernel's verifier
+// make sure of that again, by the size that the loader gave the array.
+func (e *Engine) present(s *State, h *isa.Helper, m *prog.Map, key []smt.Term) bool {
 	if h.ID != helperLookup || !e.immutableLookup(h, m, key) || m.KeySize != 4 || len(key) != 4 {
 		return false
 	}
-	var index uint64
-	for k, t := range key {
-		v, ok := e.C.IsConst(t)
-		if !ok {
-			return false
-		}
-		index |= v << (8 * k)
-	}
-	if index >= uint64(m.MaxEntries) {
+	c := e.C
+	index := c.Concat(key[3], c.Concat(key[2], c.Concat(key[1], key[0])))
+	inside := c.Ult(index, c.Const(uint64(m.MaxEntries), 32))
+	v, known := c.IsConst(inside)
+	if known && v == 0 || !known && c.Quick(append(c.Relevant(index, s.Path, maxConds), c.Not(inside))...) != smt.Unsat {
 		return false
 	}
-	e.assume[fmt.Sprintf("array %s has more than %d entries", m.Name, index)] = true
+	if k, ok := c.IsConst(index); ok {
+		e.assume[fmt.Sprintf("array %s has more than %d entries", m.Name, k)] = true
+	} else {
+		e.assume[fmt.Sprintf("array %s has at least %d entries", m.Name, m.MaxEntries)] = true
+	}
 	return true
 }
 
