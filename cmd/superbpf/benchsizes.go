@@ -218,14 +218,19 @@ func (s *sizesSettings) levelsOf(ctx context.Context, stdout, stderr io.Writer) 
 	}
 	t.Rows = append(t.Rows, append(mean, ""))
 	t.Title = fmt.Sprintf("Slots of suite %s, objective %s, -O%d", filepath.Base(s.suite), s.goal(), s.level)
-	t.Notes = []string{"For each instruction set level: the best of clang -O1, -O2, -O3 and -Os, and superbpf from that. K2's percentage is the paper's, for its own programs at v2; its rewrites turn plain read-modify-writes into atomic operations, as --allow-atomics does."}
+	t.Notes = []string{"For each instruction set level: the best of clang -O1, -O2, -O3 and -Os, and superbpf from that. K2's percentage is the paper's, for its own programs at v2; its rewrites turn plain read-modify-writes into atomic operations, as superbpf does for size alone."}
 	return s.finish(ctx, stdout, &t, filepath.Base(s.suite)+"-levels-"+s.goal(), all)
 }
 
 // goal names the objective, and what is allowed for it.
 func (s *settings) goal() string {
-	if s.atomics {
+	switch atomics := s.allowAtomics(); {
+	case s.objective == "size" && !atomics && !s.preserve:
+		return "size-plain"
+	case s.objective != "size" && atomics:
 		return s.objective + "-atomics"
+	case s.preserve:
+		return s.objective + "-preserved"
 	}
 	return s.objective
 }

@@ -52,6 +52,7 @@ type settings struct {
 	ruleStore string
 	// What the user allows, and forbids, with memory that others see.
 	atomics, preserve bool
+	given             func(flag string) bool // on the command line
 }
 
 func (s *settings) flags(c *cobra.Command) {
@@ -64,7 +65,9 @@ func (s *settings) flags(c *cobra.Command) {
 	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")
 	f.StringVar(&s.costFile, "cost", "", "cost model written by `superbpf calibrate`; \"static\" for K2's plain sum over all instructions")
 	f.StringVar(&s.learnCost, "learn-cost", "", "cost model file to go on from, if it is there, and to keep with the prices refined by what is measured")
-	sharedFlags(f, &s.atomics, &s.preserve)
+	f.BoolVar(&s.atomics, "allow-atomics", false, "let a plain read-modify-write of memory become an atomic operation: fewer slots, much slower (default with --objective size)")
+	s.given = f.Changed
+	preserveFlag(f, &s.preserve)
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
 	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
@@ -78,10 +81,18 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringSliceVar(&s.disable, "disable", nil, "transforms to leave out, by name: "+strings.Join(append(pass.Names(), engines...), " "))
 }
 
-// sharedFlags are the options about memory that others see: what a proof goes by.
-func sharedFlags(f *pflag.FlagSet, atomics, preserve *bool) {
-	f.BoolVar(atomics, "allow-atomics", false, "let a plain read-modify-write of memory become an atomic operation: fewer slots, much slower")
+// preserveFlag forbids what a compiler may do to memory that others see.
+func preserveFlag(f *pflag.FlagSet, preserve *bool) {
 	f.BoolVar(preserve, "preserve-shared", false, "keep every access to map memory as it is: none dropped, added, merged or reordered")
+}
+
+// allowAtomics: --allow-atomics was given, or nothing was said of it and size is
+// all that counts.
+func (s *settings) allowAtomics() bool {
+	if s.given != nil && s.given("allow-atomics") {
+		return s.atomics
+	}
+	return s.objective == "size" && !s.preserve
 }
 
 func optimizeCommand() *cobra.Command {
@@ -111,7 +122,7 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 		Example: `  sudo superbpf optimize xdp.o -o xdp.opt.o
   sudo superbpf optimize xdp.o -o xdp.opt.o --objective size -O3 --budget 2m
   sudo superbpf optimize xdp.o -o xdp.opt.o --pcap traffic.pcap --maps maps.yaml
-  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size --allow-atomics
+  sudo superbpf optimize xdp.o -o xdp.opt.o --objective size --allow-atomics=false
   sudo superbpf optimize xdp.o -o xdp.opt.o --kernels running,6.1,6.12
   sudo superbpf optimize xdp.o -o xdp.opt.o --learn-cost here.json
   superbpf optimize lsm.o -o lsm.opt.o --kernels 6.12 --no-measure`,

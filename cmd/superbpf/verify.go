@@ -76,7 +76,8 @@ not known to be, or a kernel that accepts a program of IN.o refuses OUT.o's.`,
 	f.StringVar(&o.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	f.StringVar(&o.certificate, "certificate", "", "certificate to use (default: OUT.o.cert.json if it is there)")
 	f.StringVar(&o.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
-	sharedFlags(f, &o.atomics, &o.preserve)
+	f.BoolVar(&o.atomics, "allow-atomics", true, "accept that a plain read-modify-write of memory became an atomic operation (not with --preserve-shared)")
+	preserveFlag(f, &o.preserve)
 	f.IntVar(&o.runs, "runs", 20_000, "inputs to try on programs that are not proved equal; 0 for none")
 	f.Int64Var(&o.seed, "seed", 1, "seed of the inputs")
 	kernelsFlag(c, &kernels, nil)
@@ -110,7 +111,7 @@ func verifyPair(ctx context.Context, inName, outName string, o verifyOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	v, err := equiv.New(equiv.Options{Solver: o.solver, Callee: a.Callee, AllowAtomics: o.atomics, PreserveShared: o.preserve})
+	v, err := equiv.New(equiv.Options{Solver: o.solver, Callee: a.Callee, AllowAtomics: o.atomics && !o.preserve, PreserveShared: o.preserve})
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +128,8 @@ func verifyPair(ctx context.Context, inName, outName string, o verifyOptions) (*
 		if x.B >= 0 && a.Functions()[x.A].Unsupported != "" && sameRaw(a, x.A, b, x.B) {
 			x.Proof = pipeline.Proof{Equal: true, Verdict: "Equal", Reason: "identical bytes, which are not understood"}
 		}
-		if !x.Proof.Equal && cert != nil && cert.AllowAtomics && !o.atomics {
-			x.Proof.Reason += "; its certificate says --allow-atomics: give verify that option, too, if you allow it"
+		if !x.Proof.Equal && cert != nil && cert.AllowAtomics && (!o.atomics || o.preserve) {
+			x.Proof.Reason += "; its certificate says --allow-atomics, which you did not allow"
 		}
 		r.Functions = append(r.Functions, verifiedFunction{Name: x.Name, Program: x.Entry, Renamed: x.Renamed, Verdict: x.Proof.Verdict,
 			Reason: x.Proof.Reason, Assumes: x.Proof.Assumptions})

@@ -80,8 +80,28 @@ func (r *run) atomicFor(k int, v smt.Term) []isa.Insn {
 				}
 			}
 		}
+		if again, ok := r.madeBefore(k, func(t smt.Term) bool { return combine(c, fn, old, r.low(t, w)) == v }); ok {
+			again.Dst = in.Src
+			return []isa.Insn{again, {Op: op, Dst: in.Dst, Src: in.Src, Off: in.Off}}
+		}
 	}
 	return nil
+}
+
+// madeBefore finds an instruction shortly before k whose result satisfies want
+// and would be the same at k: what it computes from is still there.
+func (r *run) madeBefore(k int, want func(smt.Term) bool) (isa.Insn, bool) {
+	for j := k - 1; j >= max(k-maxWindow, 0) && r.cfg.BlockOf[j] == r.cfg.BlockOf[k]; j-- {
+		in := &r.f.Insns[j]
+		if row := in.Row(); row.Kind != isa.KindALU || row.Fn != isa.FnMov && row.Fn != isa.FnMovSX || row.Imm || in.Frozen() {
+			continue // any other reads its own register, which it overwrites
+		}
+		t, ok := r.result(j)
+		if ok && r.vals.Before[k].Regs[in.Src] == r.vals.Before[j].Regs[in.Src] && want(t) {
+			return in.Insn, true
+		}
+	}
+	return isa.Insn{}, false
 }
 
 // operandOf lists constants that may make v of old: the difference, and those in
