@@ -40,7 +40,7 @@ func TestLockedOperationCostsMoreThanPlain(t *testing.T) {
 }
 
 // Under the latency objective a slot costs its fetch, about a simple
-// instruction, no more.
+// instruction, or a part of what the function's slots take on average.
 func TestLatencyCountsSlots(t *testing.T) {
 	m := Default()
 	add := m.byOp[isa.ALU(isa.FnAdd, 64, true)]
@@ -50,8 +50,16 @@ func TestLatencyCountsSlots(t *testing.T) {
 	of := func(slots int, ns float64) Estimate {
 		return Estimate{Slots: slots, Nanoseconds: ns, Fetch: m.Slot * float64(slots)}
 	}
-	a, near, far := of(10, 5), of(11, 5-0.8*m.Slot), of(11, 5-1.2*m.Slot)
-	if Latency.Less(near, a) || !Latency.Less(a, near) || !Latency.Less(far, a) || Size.Less(far, a) {
-		t.Error("a slot's price")
+	for _, c := range []struct {
+		slots     int
+		ns, price float64
+	}{
+		{1000, 20, m.Slot},            // long and fast: the fetch
+		{10, 50, slotShare * 50 / 11}, // slow for its length
+	} {
+		a, near, far := of(c.slots, c.ns), of(c.slots+1, c.ns-0.8*c.price), of(c.slots+1, c.ns-1.2*c.price)
+		if Latency.Less(near, a) || !Latency.Less(a, near) || !Latency.Less(far, a) || Size.Less(far, a) {
+			t.Errorf("the price of a slot in a function of %d that takes %g ns", c.slots, c.ns)
+		}
 	}
 }

@@ -11,22 +11,20 @@ import (
 // maxKeepers bounds the earlier definitions that are tried for one site.
 const maxKeepers = 4
 
-// keep removes the recomputation of a value whose first register was used for
-// something else: the first definition gets a register that stays free until
-// then. Addresses a constant apart count as the same where the offsets of the
-// accesses can make up for it.
+// keep removes the recomputation of a value, or the second setting of a
+// constant, whose first register was used for something else: the first
+// definition gets a register that stays free until then. Addresses a constant
+// apart count as the same where the offsets of the accesses can make up for it.
 func keep(r *run) {
 	terms := make([]smt.Term, len(r.f.Insns))
 	for k := range r.f.Insns {
 		in := &r.f.Insns[k]
 		row := in.Row()
-		if in.Op == isa.Nop || row.Kind == isa.KindALU && row.Fn == isa.FnMov || in.Slots() == 1 && row.Kind == isa.KindLoadImm {
+		if in.Op == isa.Nop || row.Kind == isa.KindALU && row.Fn == isa.FnMov && !row.Imm || in.Slots() == 1 && row.Kind == isa.KindLoadImm {
 			continue
 		}
 		if t, ok := r.result(k); ok {
-			if _, constant := r.vals.C.IsConst(t); !constant {
-				terms[k] = t
-			}
+			terms[k] = t
 		}
 	}
 	preds := r.preds()
