@@ -113,8 +113,8 @@ the others do. A program that cannot be read or that the kernel refuses as it is
 unchanged, with the reason below the table; the others are optimized all the
 same. Ctrl-C ends the search; the best result so far is still written.
 
--O1 takes about a second for 500 instructions, -O2 about ten, -O3 a minute; large
-functions get more. These budgets are counted in steps of work, so that the same
+-O1 takes about a second for 500 instructions, and times nothing; -O2 about ten,
+-O3 a minute; large functions get more. These budgets are counted in steps of work, so that the same
 input, options and seed give the same bytes (with --no-measure: what is timed
 decides otherwise). --budget and --total-budget are ceilings of time beside them.
 
@@ -131,6 +131,9 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 			if out == "" {
 				return fail(exitUsage, "name the output with -o OUT.o")
 			}
+			if s.level == 1 && !s.given("no-measure") {
+				unmeasured = len(s.mapFiles) == 0 && s.learnCost == ""
+			}
 			return runOptimize(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), args[0], out, &s, verbose, unmeasured, asJSON)
 		},
 	}
@@ -138,7 +141,7 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 	c.Flags().StringVarP(&out, "output", "o", "", "the object to write")
 	c.Flags().StringSliceVar(&s.programs, "programs", nil, "only these functions")
 	c.Flags().StringArrayVar(&s.mapFiles, "maps", nil, "what maps hold while candidates are timed: a YAML file, or MAP=FILE.json from bpftool (see 'superbpf measure --help'); repeatable")
-	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate")
+	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate (default at -O1, unless --maps or --learn-cost is given)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON instead of a table")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
 	return c
