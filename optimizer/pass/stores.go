@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
-	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
@@ -245,32 +244,33 @@ func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t 
 		if p >= len(r.f.Insns) || r.cfg.BlockOf[p] != r.cfg.BlockOf[first] {
 			continue
 		}
-		code := r.storeOf(p, s, off, w, t)
+		from, code := r.storeOf(p, s, off, w, t)
 		if code == nil {
 			continue
 		}
 		if !r.ok(last, "one store for %d: %s", len(gone), isa.Format(code[len(code)-1], "")) {
 			return false
 		}
-		var repl []prog.Insn
-		for _, c := range code {
-			repl = append(repl, r.at(last, c))
-		}
 		for _, k := range gone {
 			r.nop(k)
 		}
-		r.later(p, repl...)
+		n := len(code) - 1
+		r.later(p, r.at(last, code[n]))
+		if n > 0 {
+			r.later(from, r.at(last, code[0]))
+		}
 		return true
 	}
 	return false
 }
 
-// storeOf finds code before instruction p that stores t, w bits, at a distance
-// from a run's base.
-func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) []isa.Insn {
+// storeOf finds code that stores t, w bits, before instruction p, at a distance
+// from a run's base. If it is two instructions, the first goes before
+// instruction from.
+func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) (from int, code []isa.Insn) {
 	c, st := r.vals.C, r.vals.Before[p]
 	if st == nil {
-		return nil
+		return 0, nil
 	}
 	base, dist, found := isa.Reg(0), int64(0), false
 	for x := isa.FP; ; x-- {
@@ -285,7 +285,7 @@ func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) []isa.I
 		}
 	}
 	if !found {
-		return nil
+		return 0, nil
 	}
 	some, _ := t.term(c, true)
 	if v, ok := c.IsConst(some); ok {
@@ -294,33 +294,48 @@ func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) []isa.I
 			imm = int64(int32(v))
 		}
 		if imm == int64(int32(imm)) {
-			return []isa.Insn{{Op: isa.Store(w, true), Dst: base, Off: int16(dist), Imm: imm}}
+			return p, []isa.Insn{{Op: isa.Store(w, true), Dst: base, Off: int16(dist), Imm: imm}}
 		}
-		return nil // a constant of two slots gains nothing
+		return 0, nil // a constant of two slots gains nothing
 	}
 	for x := isa.R0; x < isa.FP; x++ {
 		if st.Regs[x] != 0 && t.are(c, r.low(st.Regs[x], w)) {
-			return []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
+			return p, []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
 		}
 	}
 	// Something loaded in parts: load it at once, into a register that is free.
-	for x := isa.R0; x < isa.FP; x++ {
-		if r.live.Before[p].Has(x) || x == base || isa.CalleeSaved.Has(x) && !r.usesReg(x) {
-			continue
+	// What points there may be gone at p, after the last part was loaded.
+	var busy isa.RegSet
+	for q := p; q >= max(p-maxApart, r.cfg.Blocks[r.cfg.BlockOf[p]].From) && r.vals.Before[q] != nil; q-- {
+		busy |= r.live.Before[q]
+		if q < p {
+			busy |= r.f.Insns[q].Def()
+		}
+		x, ok := r.unused(busy.With(base))
+		if !ok {
+			break
 		}
 		// Not from where the stores that go have written.
 		written := func(in isa.Insn) bool {
-			addr := c.Add(st.Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
+			addr := c.Add(r.vals.Before[q].Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
 			d, ok := c.IsConst(c.Sub(addr, s.base))
 			return ok && int64(d) > off-int64(w/8) && int64(d) < off+int64(w/8)
 		}
-		code := r.partsLoad(p, x, t, w, written)
-		if len(code) == 1 {
-			return append(code, isa.Insn{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)})
+		if load := r.partsLoad(q, x, t, w, written); len(load) == 1 {
+			return q, []isa.Insn{load[0], {Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
 		}
-		return nil
 	}
-	return nil
+	return 0, nil
+}
+
+// unused finds a register outside busy whose use costs nothing.
+func (r *run) unused(busy isa.RegSet) (isa.Reg, bool) {
+	for x := isa.R0; x < isa.FP; x++ {
+		if !busy.Has(x) && (!isa.CalleeSaved.Has(x) || r.usesReg(x)) {
+			return x, true
+		}
+	}
+	return 0, false
 }
 
 // partsLoad finds a load of w bits into x, before instruction p, that gives the
