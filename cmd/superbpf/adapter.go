@@ -97,11 +97,11 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		return nil, err
 	}
 	o.closers = append(o.closers, done)
-	if s.allowAtomics() && s.preserve {
+	if o.AllowAtomics && s.preserve {
 		o.Close()
 		return nil, fail(exitUsage, "--allow-atomics changes accesses that --preserve-shared keeps: choose one")
 	}
-	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: s.allowAtomics(), PreserveShared: s.preserve, Places: true})
+	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: o.AllowAtomics, PreserveShared: s.preserve, Places: true})
 	if err != nil {
 		o.Close()
 		return nil, err
@@ -109,7 +109,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	o.closers = append(o.closers, validator.Close)
 	// The passes go by the values that proofs start from.
 	analyst := validator
-	if s.allowAtomics() { // values are those of plain accesses
+	if o.AllowAtomics { // values are those of plain accesses
 		if analyst, err = equiv.New(equiv.Options{Solver: "none", Callee: obj.Callee}); err != nil {
 			o.Close()
 			return nil, err
@@ -146,7 +146,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		o.Options.Explore = 0
 	}
 	if !disable["passes"] {
-		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, AllowAtomics: s.allowAtomics(), Disable: disable})
+		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, AllowAtomics: o.AllowAtomics, Disable: disable})
 	}
 	if !disable["rules"] {
 		set, err := rules.WithStore(s.ruleStore)

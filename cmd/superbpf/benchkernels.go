@@ -107,7 +107,7 @@ func (s *sizesSettings) kernelCosts(ctx context.Context, stdout, stderr io.Write
 	}
 	t.Notes = append(t.Notes, fmt.Sprintf("Slots are 8 bytes. One refusal drops a rewrite; the kernels after the first are asked together, if the first accepts. "+
 		"Where all must accept, instructions newer than the oldest kernel loads are not used either. Budget: %v for a function.", s.budget))
-	return s.finish(ctx, stdout, &t, filepath.Base(s.suite)+"-kernels-"+s.objective, nil)
+	return s.finish(ctx, stdout, &t, filepath.Base(s.suite)+"-kernels-"+s.goal(), nil)
 }
 
 // gated optimizes an object for some kernels.

@@ -224,13 +224,13 @@ func (s *sizesSettings) levelsOf(ctx context.Context, stdout, stderr io.Writer) 
 
 // goal names the objective, and what is allowed for it.
 func (s *settings) goal() string {
-	switch atomics := s.allowAtomics(); {
-	case s.objective == "size" && !atomics && !s.preserve:
-		return "size-plain"
-	case s.objective != "size" && atomics:
-		return s.objective + "-atomics"
+	switch size, atomics := s.objective == "size", s.allowAtomics(); {
 	case s.preserve:
 		return s.objective + "-preserved"
+	case size && !atomics:
+		return s.objective + "-plain"
+	case !size && atomics:
+		return s.objective + "-atomics"
 	}
 	return s.objective
 }

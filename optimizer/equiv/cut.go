@@ -23,7 +23,6 @@ type cut struct {
 	locs   []location
 	mem    map[string]int // location of each memory class
 	facts  []smt.Term
-	within []smt.Term // bounds of the variables, as of the last entering
 	queued bool
 	prefix string
 }
@@ -266,8 +265,9 @@ func meet(a symex.Region, aKnown bool, b symex.Region, bKnown bool) (symex.Regio
 	return symex.Region{}, true
 }
 
-// value is the term that stands for location i on entering the cut.
-func (s *sim) value(k *cut, i int, w uint8) smt.Term {
+// value is the term that stands for location i on entering the cut. What bounds
+// it beyond its width is added to within; a token (w is 0) has no bounds.
+func (s *sim) value(k *cut, i int, w uint8, within *[]smt.Term) smt.Term {
 	l := &k.locs[i]
 	switch {
 	case l.none:
@@ -286,7 +286,7 @@ func (s *sim) value(k *cut, i int, w uint8) smt.Term {
 	}
 	t := s.c.Var(fmt.Sprintf("%s/%d", name, w-lead), w-lead)
 	if full := ^uint64(0) >> (64 - w + lead); rep.most < full {
-		k.within = append(k.within, s.c.Ult(t, s.c.Const(rep.most+1, w-lead)))
+		*within = append(*within, s.c.Ult(t, s.c.Const(rep.most+1, w-lead)))
 	}
 	if w == 64 && lead == 0 {
 		if rep.region.Kind != symex.Scalar {
@@ -304,34 +304,34 @@ func leadingOnes(x uint64, w uint8) uint8 { return uint8(bits.LeadingZeros64(^(x
 // enter makes the two states that stand for all ways to the cut.
 func (s *sim) enter(k *cut) (ps, qs *symex.State) {
 	ps, qs = symex.NewState(), symex.NewState()
-	k.within = k.within[:0]
+	var within []smt.Term
 	for r := range numRegs {
-		ps.Regs[r] = s.value(k, r, 64)
-		qs.Regs[r] = s.value(k, numRegs+r, 64)
+		ps.Regs[r] = s.value(k, r, 64, &within)
+		qs.Regs[r] = s.value(k, numRegs+r, 64, &within)
 	}
 	base := 2 * numRegs
 	tokens := base + 2*len(s.slots)
-	ps.Frame, qs.Frame = s.value(k, tokens+frameOfP, 0), s.value(k, tokens+frameOfQ, 0)
+	ps.Frame, qs.Frame = s.value(k, tokens+frameOfP, 0, nil), s.value(k, tokens+frameOfQ, 0, nil)
 	for side, st := range []*symex.State{ps, qs} {
 		for j, sl := range s.slots {
 			at := base + side*len(s.slots) + j
 			if k.locs[at].same {
 				continue
 			}
-			t := s.value(k, at, uint8(8*sl.n))
+			t := s.value(k, at, uint8(8*sl.n), &within)
 			for i := range sl.n {
 				s.e.SetStackByte(st, sl.at+i, s.c.Extract(t, uint8(8*i), 8))
 			}
 		}
 	}
-	slices.Sort(k.within)
-	within := slices.Compact(k.within)
+	slices.Sort(within) // P and Q share variables
+	within = slices.Compact(within)
 	for _, st := range []*symex.State{ps, qs} {
-		st.Epoch = s.value(k, tokens+sharedEpoch, 0)
-		st.Effect = s.value(k, tokens+sharedEffect, 0)
-		st.MapSet = s.value(k, tokens+sharedMapSet, 0)
+		st.Epoch = s.value(k, tokens+sharedEpoch, 0, nil)
+		st.Effect = s.value(k, tokens+sharedEffect, 0, nil)
+		st.MapSet = s.value(k, tokens+sharedMapSet, 0, nil)
 		for _, class := range slices.Sorted(maps.Keys(k.mem)) { // terms are numbered as they are made
-			st.Mem[class] = symex.Chain{Token: s.value(k, k.mem[class], 0)}
+			st.Mem[class] = symex.Chain{Token: s.value(k, k.mem[class], 0, nil)}
 		}
 		st.Path = append(slices.Clone(k.facts), within...)
 	}

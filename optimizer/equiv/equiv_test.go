@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,6 +144,15 @@ func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {
 		t.Fatalf("%s: needs want, p and q", file)
 	}
 	return p, prog.AdoptRefs(p, q), want
+}
+
+// That a lookup finds an element depends on the map's size, which is said.
+func TestArraySizesAreAssumed(t *testing.T) {
+	p, q, _ := readCase(t, "testdata/array_key_in_range.txt")
+	r := validator(t, Options{}).Func(context.Background(), p, q)
+	if !slices.Contains(r.Assumptions, "array counts has at least 7 entries") {
+		t.Errorf("%v, assumptions %q", r.Verdict, r.Assumptions)
+	}
 }
 
 func TestVerdictsAreRemembered(t *testing.T) {
