@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/measure"
@@ -111,7 +110,7 @@ type recorder struct {
 }
 
 func newRecorder(out string, seed uint64) *recorder {
-	return &recorder{out, seed, measure.Log{Dir: filepath.Join(out, "records", time.Now().UTC().Format("20060102-150405"))}}
+	return &recorder{out, seed, measure.Log{Dir: newRunDir(out)}}
 }
 
 func (r *recorder) add(kind, key string, data any, programs ...measure.Subject) error {

@@ -31,6 +31,12 @@ func (s *benchSettings) conditions(programs []string) ([]byte, error) {
 	}, "", "  ")
 }
 
+// newRunDir names the folder of a new run's records below out: the names sort by
+// time, and a run right after one that was interrupted has one of its own.
+func newRunDir(out string) string {
+	return filepath.Join(out, "records", time.Now().UTC().Format("20060102-150405.000000"))
+}
+
 // openLog makes the folder of a run's records, or finds that of the last run to
 // go on with.
 func (s *benchSettings) openLog(programs []string) (measure.Log, error) {
@@ -57,7 +63,7 @@ func (s *benchSettings) openLog(programs []string) (measure.Log, error) {
 		}
 		return measure.Log{Dir: filepath.Dir(last)}, nil
 	}
-	dir := filepath.Join(root, time.Now().UTC().Format("20060102-150405"))
+	dir := newRunDir(s.out)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return measure.Log{}, err
 	}
