@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,6 +161,32 @@ func TestRefusedInputIsLeftAlone(t *testing.T) {
 		if (f.LeftAlone != "") != (f.Name == "bad") {
 			t.Errorf("%s: left alone: %q", f.Name, f.LeftAlone)
 		}
+	}
+}
+
+// What became of the chains' proposals is in the report and in the JSON, with the
+// same sums.
+func TestMovesAreShown(t *testing.T) {
+	needRoot(t)
+	in := object(t, twoPrograms)
+	out := filepath.Join(t.TempDir(), "out.o")
+	text, msg, code := run(t, "optimize", in, "-o", out, "--chain", "1", "--steps", "0.2", "--no-measure", "--json", "--disable", "passes,rules,enumeration")
+	var j jsonResult
+	if err := json.Unmarshal([]byte(text), &j); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, text, msg)
+	}
+	sum, taken := 0, 0
+	for _, f := range j.Functions {
+		for _, m := range f.Moves {
+			if m.Search != "chain" || m.Proposed != m.NoChange+m.Registers+m.Price+m.Tests+m.Taken {
+				t.Errorf("%+v", m)
+			}
+			sum, taken = sum+m.Proposed, taken+m.Taken
+		}
+	}
+	b, err := os.ReadFile(out + ".report.txt")
+	if err != nil || taken == 0 || !strings.Contains(string(b), fmt.Sprintf("all    %d", sum)) {
+		t.Errorf("%d proposals, %d taken, %v; report:\n%s", sum, taken, err, b)
 	}
 }
 

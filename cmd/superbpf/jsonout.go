@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 )
@@ -34,6 +36,22 @@ type jsonFunction struct {
 	Work        int64    `json:"work"`          // steps of the budget that were spent
 	OutOfBudget bool     `json:"out_of_budget"` // the search ended with the budget
 	Measured    string   `json:"measured,omitempty"`
+	// Moves are the proposals of the Markov chains: where there were any.
+	Moves []jsonMove `json:"moves,omitempty"`
+}
+
+// jsonMove says what became of one kind of proposal: proposed is the sum of
+// no_change, registers, price, tests (these refused it) and taken.
+type jsonMove struct {
+	Search    string `json:"search"`
+	Move      string `json:"move"`
+	Proposed  int    `json:"proposed"`
+	NoChange  int    `json:"no_change"` // it found nothing to change
+	Registers int    `json:"registers"` // reads an empty register, or leaves one empty
+	Price     int    `json:"price"`     // the price alone was too high
+	Tests     int    `json:"tests"`     // too far off on the tests
+	Taken     int    `json:"taken"`
+	Better    int    `json:"better"` // of those taken: right on all tests, and the cheapest so far
 }
 
 type jsonProgram struct {
@@ -73,6 +91,11 @@ func writeJSON(w io.Writer, in, out string, opt *optimization, res *pipeline.Res
 			NanosBefore: fr.Before.Nanoseconds, NanosAfter: fr.After.Nanoseconds, Steps: []string{}, Measured: fr.Measured, Work: fr.Spent, OutOfBudget: fr.Cut}
 		if fr.Skipped != "" {
 			f.LeftAlone = whyLeft(fr, res)
+		}
+		for _, t := range slices.Sorted(maps.Keys(fr.Stats)) {
+			for _, m := range fr.Stats[t].Moves {
+				f.Moves = append(f.Moves, jsonMove{t, m.Move, m.Proposed, m.Void, m.Registers, m.Price, m.Tests, m.Taken, m.Better})
+			}
 		}
 		seen := map[string]bool{}
 		for _, s := range fr.Steps {

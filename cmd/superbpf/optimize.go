@@ -105,8 +105,9 @@ func optimizeCommand() *cobra.Command {
 		Long: `Optimizes every program of an object. Each rewrite is proved equivalent and
 accepted by the verifier of the running kernel, or of the kernels that --kernels
 names, before it is kept. Beside the output come OUT.o.report.txt (each rewrite,
-before and after) and OUT.o.cert.json (the chain of proved bodies, which
-'superbpf verify' checks again from scratch).
+before and after; what became of the Markov chains' proposals, by kind) and
+OUT.o.cert.json (the chain of proved bodies, which 'superbpf verify' checks again
+from scratch).
 
 A kernel that refuses a program as it is cannot judge it: the table says so, and
 the others do. A program that cannot be read or that the kernel refuses as it is stays
@@ -144,7 +145,7 @@ Exit code 0: the output was written. 1: it was not. 2: wrong command line.`,
 	c.Flags().StringArrayVar(&s.mapFiles, "maps", nil, "what maps hold while candidates are timed: a YAML file, or MAP=FILE.json from bpftool (see 'superbpf measure --help'); repeatable")
 	c.Flags().BoolVar(&unmeasured, "no-measure", false, "do not time candidates in the kernel; write the one with the lowest estimate (default at -O1, unless --maps or --learn-cost is given)")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON instead of a table")
-	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report of each rewrite")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the report, too")
 	return c
 }
 

@@ -40,6 +40,8 @@ type FuncResult struct {
 type TransformStats struct {
 	Tried, Kept, Unproved, Refused int
 	Slots                          int // slots saved
+	// Moves are the proposals of a search at random, by kind.
+	Moves []MoveStats
 }
 
 // Result is what became of an object.
@@ -157,6 +159,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	if err != nil {
 		return fr, err
 	}
+	w.takeMoves()
 	fr.Stats, fr.Spent, fr.Cut = w.stats, steps.Spent(runCtx), runCtx.Err() != nil
 	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
 	fr.Took = time.Since(start)

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -99,6 +101,13 @@ func WriteReport(w io.Writer, res *Result) error {
 		fmt.Fprintf(&b, "  dropped: %d not proved, %d refused by a kernel, %d not cheaper\n", fr.Refused.Proof, fr.Refused.Kernel, fr.Refused.Cost)
 		if fr.Measured != "" {
 			fmt.Fprintf(&b, "  %s\n", fr.Measured)
+		}
+		for _, t := range slices.Sorted(maps.Keys(fr.Stats)) {
+			if s := fr.Stats[t]; len(s.Moves) > 0 {
+				if err := writeMoves(&b, t, s); err != nil {
+					return err
+				}
+			}
 		}
 		cur := fr.Input
 		for n, s := range fr.Steps {

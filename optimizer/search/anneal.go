@@ -18,10 +18,6 @@ import (
 	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
-// Counter says how often a move was proposed, taken, and led to a better
-// program.
-type Counter struct{ Proposed, Taken, Better int }
-
 // Chain is the Markov chain as a transform: walks with different settings go
 // over each window at the same time.
 type Chain struct {
@@ -37,8 +33,9 @@ type Chain struct {
 	// Weights gives the expected executions of a function's instructions; nil:
 	// once each. Windows that cost more come first.
 	Weights func(f *prog.Func) []float64
-	// Counters holds the moves of all walks by name.
-	Counters map[string]*Counter
+	// Counters holds what became of the moves of all walks, in the order of the
+	// table of moves, since they were last taken.
+	Counters []pipeline.MoveStats
 	// Ran counts instructions of candidates, once for each test state that they
 	// were executed on.
 	Ran int64
@@ -149,8 +146,12 @@ func (c *Chain) windows(f *prog.Func) []span {
 const testBlocksOfWindow = 2
 
 // ranPerStep is how many instructions of candidates are executed on a test state
-// in the time of a step.
-const ranPerStep = 5
+// in the time of a step, proposedPerStep how many proposals are made and refused
+// without being run.
+const (
+	ranPerStep      = 5
+	proposedPerStep = 3
+)
 
 // search walks over the next window; false when there is none left.
 func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
@@ -180,21 +181,19 @@ func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
 		})
 	}
 	wait.Wait()
-	ran := c.Ran
-	defer func() { steps.Spend(ctx, (c.Ran-ran)/ranPerStep) }()
+	ran, proposed := c.Ran, 0
 	var best *chain
 	for _, x := range walks {
 		c.Ran += x.w.ran
 		for m := range moves {
-			n := c.counter(moves[m].name)
-			n.Proposed += x.counts[m].Proposed
-			n.Taken += x.counts[m].Taken
-			n.Better += x.counts[m].Better
+			c.count(m, &x.counts[m])
+			proposed += x.counts[m].Proposed
 		}
 		if x.best != nil && (best == nil || x.bestPerf < best.bestPerf-1e-9) {
 			best = x
 		}
 	}
+	steps.Spend(ctx, (c.Ran-ran)/ranPerStep+int64(proposed)/proposedPerStep)
 	if best != nil {
 		c.found = append(c.found, candidate{s, best.best,
 			fmt.Sprintf("window of %d instructions at %d by chain %s", len(w.code), s.from, best.s.Name)})
@@ -202,14 +201,21 @@ func (c *Chain) search(ctx context.Context, f *prog.Func) bool {
 	return true
 }
 
-func (c *Chain) counter(name string) *Counter {
+// count adds what became of a move of a walk.
+func (c *Chain) count(m int, n *pipeline.MoveStats) {
 	if c.Counters == nil {
-		c.Counters = map[string]*Counter{}
+		for _, m := range moves {
+			c.Counters = append(c.Counters, pipeline.MoveStats{Move: m.name})
+		}
 	}
-	if c.Counters[name] == nil {
-		c.Counters[name] = new(Counter)
-	}
-	return c.Counters[name]
+	c.Counters[m].Add(n)
+}
+
+// TakeMoves returns the counters and starts new ones.
+func (c *Chain) TakeMoves() []pipeline.MoveStats {
+	n := c.Counters
+	c.Counters = nil
+	return n
 }
 
 // chain is one walk.
@@ -219,8 +225,8 @@ type chain struct {
 	s        *Settings
 	r        *rand.Rand
 	ops      []isa.Op
-	price    []float64 // of one instruction, by operation
-	counts   []Counter // by move
+	price    []float64            // of one instruction, by operation
+	counts   []pipeline.MoveStats // by move
 	best     []isa.Insn
 	bestPerf float64
 }
@@ -254,7 +260,7 @@ func (c *chain) perf(code []isa.Insn) float64 {
 // cheaper than the window.
 func (c *chain) walk(ctx context.Context) {
 	c.prices()
-	c.counts = make([]Counter, len(moves))
+	c.counts = make([]pipeline.MoveStats, len(moves))
 	stores := false
 	for k := range c.w.code {
 		stores = stores || c.w.code[k].Row().Kind == isa.KindStore
@@ -271,21 +277,28 @@ func (c *chain) walk(ctx context.Context) {
 		}
 		copy(next, cur)
 		m := c.pick(c.r)
-		if !moves[m].do(c, next) || !c.w.valid(next) {
-			continue
-		}
 		ct := &c.counts[m]
 		ct.Proposed++
+		if !moves[m].do(c, next) {
+			ct.Void++
+			continue
+		}
+		if !c.w.valid(next) {
+			ct.Registers++
+			continue
+		}
 		// The bound is drawn first, so that a losing candidate stops early
 		// (as in STOKE).
 		perf := c.perf(next)
 		bound := c.s.Alpha*curErr + c.s.Beta*curPerf - math.Log(1-c.r.Float64())
 		limit := (bound - c.s.Beta*perf) / c.s.Alpha
 		if limit < 0 {
+			ct.Price++
 			continue
 		}
 		e := c.w.errorOf(next, c.s, limit)
 		if e > limit {
+			ct.Tests++
 			continue
 		}
 		ct.Taken++

@@ -10,7 +10,9 @@ import (
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
 func TestSettingsSumToOne(t *testing.T) {
@@ -103,15 +105,49 @@ func TestChainsInParallel(t *testing.T) {
 			t.Errorf("the first window ends at %d", first.to)
 		}
 		n := 0
-		for _, x := range c.Counters {
+		counts := c.TakeMoves()
+		for _, x := range counts {
 			n += x.Proposed
+			if x.Proposed != x.Void+x.Registers+x.Price+x.Tests+x.Taken || x.Better > x.Taken {
+				t.Errorf("a move's counts do not add up: %+v", x)
+			}
+			if x.Move == "nop" && (x.Void == 0 || x.Registers == 0 || x.Tests == 0 || x.Taken == 0) {
+				t.Errorf("moves are not counted: %+v", x)
+			}
 		}
-		if n == 0 || c.Ran == 0 || c.Counters["nop"].Taken == 0 {
-			t.Errorf("counted %d proposals, %d executions", n, c.Ran)
+		if want := c.next * len(Published) * c.Steps; n != want || len(counts) != len(moves) || c.Ran == 0 {
+			t.Errorf("counted %d proposals of %d kinds, %d executions; want %d proposals", n, len(counts), c.Ran, want)
+		}
+		if again := c.TakeMoves(); again != nil {
+			t.Errorf("the counters were not taken: %v", again)
 		}
 	}
 	if texts[0] != texts[1] {
 		t.Errorf("two runs differ: %s and %s", texts[0], texts[1])
+	}
+}
+
+// A call of a function whose arguments are not known makes registers look live that
+// hold nothing: they hinder no proposal. Proposals that are refused unrun cost
+// steps, too.
+func TestChainBeforeACall(t *testing.T) {
+	c, _ := newChain(t, "1")
+	f, err := prog.ParseFunc("caller", "r1 = *(u32 *)(r1 + 16)\nr2 = r1\nr2 <<= 32\nr2 >>= 32\nr1 = r2\nr1 &= 1\ncall func other\nexit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := steps.With(context.Background(), 0)
+	defer end()
+	c.Run(ctx, f, func(int) bool { return false })
+	var all pipeline.MoveStats
+	for _, m := range c.TakeMoves() {
+		all.Add(&m)
+	}
+	if all.Better == 0 {
+		t.Errorf("nothing found: %+v", all)
+	}
+	if n := steps.Spent(ctx); n < int64(all.Proposed/proposedPerStep) {
+		t.Errorf("%d proposals cost %d steps", all.Proposed, n)
 	}
 }
 

@@ -99,6 +99,13 @@ func newWindow(f *prog.Func, v *equiv.Values, live *prog.Liveness, from, to, n i
 		b.want.run(w.code)
 		w.blocks = append(w.blocks, b)
 	}
+	// Nobody reads a register that holds nothing: it only looks live where what a call
+	// takes is not known.
+	set := w.readable
+	for k := range w.code {
+		set |= w.code[k].Def()
+	}
+	w.out &= set
 	return w
 }
 
