@@ -166,7 +166,7 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 	if len(all) == 0 {
 		return errors.New("interrupted before the first program was done")
 	}
-	if err := writeBenchTables(s.out, s, all, len(all) == len(suite)); err != nil {
+	if err := writeBenchTables(s.out, s.title(), all, len(all) == len(suite)); err != nil {
 		return err
 	}
 	if err := sizeTable(stdout, all); err != nil {

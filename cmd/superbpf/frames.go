@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/measure"
@@ -141,14 +138,7 @@ func (r *recorder) tables() error {
 		if err != nil {
 			return err
 		}
-		var md, tsv bytes.Buffer
-		if err := errors.Join(t.Markdown(&md), t.TSV(&tsv)); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(r.out, 0o777); err != nil {
-			return err
-		}
-		if err := errors.Join(writeFile(filepath.Join(r.out, kind+".md"), md.Bytes()), writeFile(filepath.Join(r.out, kind+".tsv"), tsv.Bytes())); err != nil {
+		if err := writeTables(r.out, kind, "", t); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,6 @@ differently.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fail(exitUsage, "%v; see %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(optimizeCommand(), verifyCommand(), explainCommand(), measureCommand(), benchCommand(), trafficCommand(), probeCommand(), rulesCommand(), calibrateCommand())
+	root.AddCommand(optimizeCommand(), verifyCommand(), explainCommand(), measureCommand(), benchCommand(), reportCommand(), trafficCommand(), probeCommand(), rulesCommand(), calibrateCommand())
 	return root
 }

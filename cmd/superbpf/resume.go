@@ -26,7 +26,7 @@ const runFile = "run.json"
 func (s *benchSettings) conditions(programs []string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
 		"suite": s.suite, "programs": programs, "input_mcpu": s.cpu, "packets": s.packets, "quick": s.quick, "rates": s.rates, "iface": s.iface,
-		"objective": s.objective, "effort": s.level, "mcpu": s.mcpu, "solver": s.solver, "budget": s.budget.String(), "total_budget": s.total.String(), "steps": s.steps, "seed": s.seed,
+		"objective": s.objective, "goal": s.goal(), "effort": s.level, "mcpu": s.mcpu, "solver": s.solver, "budget": s.budget.String(), "total_budget": s.total.String(), "steps": s.steps, "seed": s.seed,
 		"cost": s.costFile, "learn_cost": s.learnCost, "in_place": s.inPlace, "pcap": s.pcap, "disable": s.disable, "chain": s.chain, "type": s.progType, "kernels": s.kernels, "kernel": loader.Release(),
 	}, "", "  ")
 }
