@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,5 +43,28 @@ func TestBenchDiffer(t *testing.T) {
 	}
 	if _, msg, code := run(t, "bench", "differ"); code != exitUsage {
 		t.Errorf("without objects: exit code %d, %s", code, msg)
+	}
+}
+
+// Objects are found where links lead to them.
+func TestObjectFiles(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	link := func(to string, name ...string) string {
+		at := filepath.Join(name...)
+		if err := os.Symlink(to, at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	write(t, filepath.Join(other, "a.o"), "")
+	write(t, filepath.Join(dir, "b.o"), "")
+	link(filepath.Join(other, "a.o"), dir, "c.o")
+	link(filepath.Join(other, "gone.o"), dir, "d.o")
+	link(dir, dir, "again.o")
+	folder, file := link(dir, other, "folder"), link(filepath.Join(dir, "b.o"), other, "e")
+	got, err := objectFiles([]string{folder, file})
+	want := []string{filepath.Join(dir, "b.o"), filepath.Join(dir, "c.o"), file}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
 	}
 }

@@ -262,6 +262,8 @@ func (s *sizesSettings) objects(ctx context.Context, stdout, stderr io.Writer, a
 	return s.finish(ctx, stdout, &t, "objects-"+s.goal(), all)
 }
 
+// objectFiles lists the objects among files and in folders, also where links lead
+// to them; links to folders inside a folder are not followed.
 func objectFiles(args []string) ([]string, error) {
 	var files []string
 	for _, a := range args {
@@ -273,11 +275,17 @@ func objectFiles(args []string) ([]string, error) {
 			files = append(files, a)
 			continue
 		}
+		if a, err = filepath.EvalSymlinks(a); err != nil {
+			return nil, err
+		}
 		err = filepath.WalkDir(a, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".o") {
+			if err != nil || !strings.HasSuffix(path, ".o") {
+				return err
+			}
+			if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
 				files = append(files, path)
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,11 +24,30 @@ type pending struct {
 	named bool
 }
 
+// place is where a file of that name goes: through links to what is there. Only
+// files are replaced, no devices or pipes.
+func place(path string) (string, error) {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path, nil
+	case err != nil:
+		return "", err
+	case !st.Mode().IsRegular() && !st.IsDir(): // a folder is not replaced by a file anyway
+		return "", fmt.Errorf("%s is a device or a pipe: name a file", path)
+	}
+	return filepath.EvalSymlinks(path)
+}
+
 // prepare writes a file without its name.
 func prepare(f file) (_ *pending, err error) {
-	dir, base := filepath.Dir(f.path), filepath.Base(f.path)
+	path, err := place(f.path)
+	if err != nil {
+		return nil, err
+	}
+	dir, base := filepath.Dir(path), filepath.Base(path)
 	removeLeft(dir, base)
-	p := &pending{path: f.path, name: filepath.Join(dir, fmt.Sprintf(".%s.%d-%08x", base, os.Getpid(), rand.Uint32()))}
+	p := &pending{path: path, name: filepath.Join(dir, fmt.Sprintf(".%s.%d-%08x", base, os.Getpid(), rand.Uint32()))}
 	if p.f, err = os.OpenFile(dir, unix.O_TMPFILE|os.O_WRONLY, 0o600); err != nil {
 		if p.f, err = os.OpenFile(p.name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
 			return nil, err

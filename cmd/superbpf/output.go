@@ -70,6 +70,9 @@ func checkOutput(in, out string) error {
 		if st, err := os.Stat(o); err == nil && st.IsDir() {
 			return fail(exitUsage, "%s is a directory: name a file", o)
 		}
+		if _, err := place(o); err != nil {
+			return fail(exitUsage, "%v", err)
+		}
 	}
 	dir := filepath.Dir(out)
 	p, err := prepare(file{out, nil})

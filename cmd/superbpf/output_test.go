@@ -90,3 +90,46 @@ func TestLostSectionsAreNamed(t *testing.T) {
 		t.Errorf("%v: %s", err, b)
 	}
 }
+
+// A device or a pipe is not replaced by a file, and said before the work; what a
+// link leads to is, and the link stays.
+func TestOutputIsNoFile(t *testing.T) {
+	in, dir := object(t, twoPrograms), t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(pipe, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{pipe, link} {
+		if _, msg, code := run(t, "optimize", in, "-o", out); code != exitUsage || !strings.Contains(msg, "is a device or a pipe") {
+			t.Errorf("%s: exit code %d: %s", out, code, msg)
+		}
+		if err := writeFile(out, nil); err == nil {
+			t.Errorf("%s was replaced", out)
+		}
+	}
+	if st, err := os.Stat(pipe); err != nil || st.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("%v, %v", st, err)
+	}
+	for _, there := range []string{"", "old"} {
+		file, link := filepath.Join(dir, "file"+there), filepath.Join(dir, "to-file"+there)
+		if there != "" {
+			write(t, file, there)
+		}
+		if err := os.Symlink(file, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFile(link, []byte("new")); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(link); err != nil || string(b) != "new" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if b, _ := os.ReadFile(file); there != "" && string(b) != "new" {
+			t.Errorf("the link was followed to %q", b)
+		}
+	}
+}
