@@ -118,6 +118,22 @@ func (o *Object) refuseCalledPrograms() {
 	}
 }
 
+// findReads tells calls which arguments the function that they go to reads. What one
+// reads may depend on what those read that it calls, so the answer sharpens.
+func (o *Object) findReads() {
+	for changed := true; changed; {
+		changed = false
+		for ref, r := range o.rels {
+			if ref.Kind != prog.RefFunc || r.target == nil || r.target.Unsupported != "" {
+				continue
+			}
+			if reads := prog.Reads(r.target.Func); ref.Reads == nil || *ref.Reads != reads {
+				ref.Reads, changed = &reads, true
+			}
+		}
+	}
+}
+
 // contexts names the type of the context by type of program, as the kernel's
 // btf_is_prog_ctx_type does.
 var contexts = map[prog.Type]string{prog.TypeXDP: "xdp_md", prog.TypeSchedCLS: "__sk_buff", prog.TypeSchedACT: "__sk_buff",

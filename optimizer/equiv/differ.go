@@ -4,7 +4,6 @@ import (
 	"github.com/superbpf/superbpf/optimizer/equiv/environ"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
-	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
 // firstTests is how many environments a body is tried in before any proof: the
@@ -50,5 +49,5 @@ func (v *Validator) reads(in *prog.Insn) (isa.RegSet, bool) {
 	if f == nil {
 		return 0, false
 	}
-	return symex.Reads(f), true
+	return prog.Reads(f), true
 }

@@ -121,6 +121,9 @@ func demandALU(in *prog.Insn, d demanded) demanded {
 		dst, src = upTo(want), upTo(want)
 	case isa.FnLsh, isa.FnRsh, isa.FnArsh:
 		if !row.Imm {
+			if src = uint64(row.Width - 1); row.Fn == isa.FnLsh {
+				dst = upTo(want)
+			}
 			break
 		}
 		k := uint8(in.Imm) & (row.Width - 1)
@@ -184,6 +187,10 @@ func masks(r *run) {
 			continue
 		}
 		row := in.Row()
+		if row.Kind == isa.KindALU && row.Fn == isa.FnMov && row.Width == 32 && !row.Imm && d != 0 && d&^lowBits(32) == 0 && r.ok(k, "only bits of the lower half matter: %s", text(in)) {
+			r.set(k, movReg(in.Dst, in.Src)) // a copy is not always needed
+			continue
+		}
 		if row.Kind != isa.KindLoad || row.Signed || d == 0 {
 			continue
 		}

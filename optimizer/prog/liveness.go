@@ -35,3 +35,15 @@ func NewLiveness(g *CFG) *Liveness {
 	}
 	return l
 }
+
+// Reads gives the argument registers that a function may read. Its code says
+// so, not its type: the compiler may have changed a static function's
+// arguments. A global function may be replaced in the kernel by another one of
+// its type, which may read what this one does not.
+func Reads(f *Func) isa.RegSet {
+	s := NewLiveness(NewCFG(f)).Before[0] & isa.ArgRegs
+	for r := isa.R1; f.Global && r < isa.R1+isa.Reg(f.NumArgs); r++ {
+		s = s.With(r)
+	}
+	return s
+}

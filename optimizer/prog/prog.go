@@ -46,6 +46,18 @@ type Ref struct {
 	Off int64
 	// ID tells relocation records apart in the object's own tables.
 	ID int
+	// Reads are the argument registers that the function read as it was in the
+	// input, nil if not known: what else callers leave in them is of no use.
+	Reads *isa.RegSet
+}
+
+// Use returns the registers that the instruction reads; of a call to a known
+// function, those that this reads.
+func (i *Insn) Use() isa.RegSet {
+	if r := i.Ref; r != nil && r.Kind == RefFunc && r.Reads != nil && i.Row().Kind == isa.KindCallFunc {
+		return *r.Reads
+	}
+	return i.Insn.Use()
 }
 
 // Patched reports whether the loader fills in fields of the instruction, so

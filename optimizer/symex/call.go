@@ -282,24 +282,12 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	return nil
 }
 
-// argsOf is Reads, remembered.
+// argsOf is prog.Reads, remembered.
 func (e *Engine) argsOf(f *prog.Func) isa.RegSet {
 	if s, ok := e.callees[f]; ok {
 		return s
 	}
-	s := Reads(f)
+	s := prog.Reads(f)
 	e.callees[f] = s
-	return s
-}
-
-// Reads gives the argument registers that a function may read. Its code says
-// so, not its type: the compiler may have changed a static function's
-// arguments. A global function may be replaced in the kernel by another one of
-// its type, which may read what this one does not.
-func Reads(f *prog.Func) isa.RegSet {
-	s := prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
-	for r := isa.R1; f.Global && r < isa.R1+isa.Reg(f.NumArgs); r++ {
-		s = s.With(r)
-	}
 	return s
 }
