@@ -160,23 +160,70 @@ type run struct {
 	inserts      []insert
 }
 
-// insert is code that goes before instruction at of f, once the pass is done.
+// insert is code that goes before instruction at of f, or takes its place, once
+// the pass is done.
 type insert struct {
-	at   int
-	code []prog.Insn
+	at      int
+	instead bool
+	code    []prog.Insn
 }
 
 // later puts code before instruction k when the pass is done: until then g keeps
-// the numbering of f. Of two for one place the second comes first.
-func (r *run) later(k int, code ...prog.Insn) { r.inserts = append(r.inserts, insert{k, code}) }
+// the numbering of f. Of two for one place the second comes first. Jumps to k go to
+// that code; one in it to k goes past it.
+func (r *run) later(k int, code ...prog.Insn) {
+	r.inserts = append(r.inserts, insert{k, false, code})
+}
+
+// replaceLater puts code in the place of instruction k when the pass is done.
+func (r *run) replaceLater(k int, code ...prog.Insn) {
+	r.inserts = append(r.inserts, insert{k, true, code})
+}
 
 func (r *run) applyLater() {
-	slices.SortStableFunc(r.inserts, func(a, b insert) int { return b.at - a.at })
+	if len(r.inserts) == 0 {
+		return
+	}
+	at := map[int][]insert{}
 	for _, i := range r.inserts {
-		if err := r.g.Splice(i.at, i.at, i.code); err != nil {
-			panic("pass: nothing was replaced: " + err.Error())
+		at[i.at] = append(at[i.at], i)
+	}
+	n := len(r.g.Insns)
+	start, own := make([]int, n+1), make([]int, n+1) // with the code before it, without
+	var out []prog.Insn
+	var past []int // for each of out: the instruction that a jump to goes past inserted code, -1
+	for k := range n + 1 {
+		start[k] = len(out)
+		instead := []prog.Insn(nil)
+		for _, i := range slices.Backward(at[k]) {
+			if i.instead {
+				instead = i.code
+				continue
+			}
+			for _, in := range i.code {
+				out, past = append(out, in), append(past, k)
+			}
+		}
+		if own[k] = len(out); k == n {
+			break
+		}
+		if instead == nil {
+			instead = r.g.Insns[k : k+1]
+		}
+		for _, in := range instead {
+			out, past = append(out, in), append(past, -1)
 		}
 	}
+	for i := range out {
+		switch t := out[i].Target; {
+		case t < 0:
+		case t == past[i]:
+			out[i].Target = own[t]
+		default:
+			out[i].Target = start[t]
+		}
+	}
+	r.g.Insns = out
 }
 
 // ok asks whether to rewrite the site at instruction k.
