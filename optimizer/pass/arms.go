@@ -18,6 +18,9 @@ func chains(r *run) {
 		for p := k + 1; p < len(r.f.Insns) && !used[p]; p++ {
 			x := &r.f.Insns[p]
 			row := x.Row()
+			if (row.Kind == isa.KindALU || row.Kind == isa.KindLoadImm) && x.Def()&(in.Use()|r.live.Before[in.Target]) == 0 {
+				continue // the other half has no use for it
+			}
 			isCompare := row.Kind == isa.KindCondJump && equality(row.Fn) && x.Dst == in.Dst
 			if row.Kind != isa.KindJump && !isCompare || x.Frozen() {
 				break
