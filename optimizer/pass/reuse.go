@@ -7,10 +7,12 @@ import (
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
-// result is the term that a plain instruction gives its destination.
+// result is the term that an instruction which only computes a register gives it.
+// The loader may complete the instruction: equal records give equal terms.
 func (r *run) result(k int) (smt.Term, bool) {
 	in := &r.f.Insns[k]
-	if r.vals.Before[k] == nil || !plain(in) {
+	core := in.Ref != nil && in.Ref.Kind == prog.RefCORE && removable(in)
+	if r.vals.Before[k] == nil || !plain(in) && !core {
 		return 0, false
 	}
 	st, err := r.vals.After(k, in)

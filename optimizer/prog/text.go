@@ -19,7 +19,8 @@ import (
 // A subprogram's header may say what is known of R1, R2, ... as Arg.String does.
 // A reference to a map is `r1 = map NAME ll`, to its first value plus an offset
 // `r1 = value NAME+8 ll`, to a subprogram `call func NAME` and `r1 = func NAME ll`;
-// a helper may be called by name, `call map_lookup_elem`. Each instruction's Origin is its index, unless it is
+// a helper may be called by name, `call map_lookup_elem`. A remark that begins
+// with CO-RE makes the loader complete the instruction. Each instruction's Origin is its index, unless it is
 // followed by `@N`.
 func ParseFunc(name, text string) (*Func, error) {
 	f := &Func{Name: name, Section: "test", Entry: true, Type: TypeXDP, NumArgs: 1}
@@ -32,8 +33,15 @@ func ParseFunc(name, text string) (*Func, error) {
 	}
 	var fixes []fix
 	for n, line := range strings.Split(text, "\n") {
+		core := ""
 		if k := strings.IndexAny(line, ";#"); k >= 0 {
+			rest, origin, _ := strings.Cut(line[k+1:], " @")
 			line = line[:k]
+			if core = strings.TrimSpace(rest); !strings.HasPrefix(core, corePrefix) {
+				core = ""
+			} else if origin != "" {
+				line += " @" + origin
+			}
 		}
 		line = strings.TrimSpace(line)
 		w := strings.Fields(line)
@@ -93,6 +101,12 @@ func ParseFunc(name, text string) (*Func, error) {
 			line = strings.TrimSpace(line[:k])
 			w = strings.Fields(line)
 		}
+		if core != "" {
+			if refs[core] == nil {
+				refs[core] = &Ref{Kind: RefCORE, Name: core}
+			}
+			in.Ref = refs[core]
+		}
 		if len(w) == 5 && w[1] == "=" && (w[2] == "map" || w[2] == "value") && w[4] == "ll" {
 			key := w[2] + " " + w[3]
 			r := refs[key]
@@ -138,6 +152,8 @@ func ParseFunc(name, text string) (*Func, error) {
 	}
 	return f, Check(f)
 }
+
+const corePrefix = "CO-RE "
 
 // symbols replaces names of subprograms and helpers by numbers and gives the
 // instruction its reference.
