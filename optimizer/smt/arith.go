@@ -13,7 +13,7 @@ type summand struct {
 
 // summands splits t into a constant and terms with coefficients.
 func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summand {
-	n := c.nodes[t]
+	n := c.Node(t)
 	switch n.Op {
 	case OpConst:
 		*konst += k * n.K
@@ -36,18 +36,18 @@ func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summan
 			return list
 		}
 	case OpConcat:
-		if v := c.nodes[t].ones & c.constBits(t, 0); v != 0 {
+		if v := c.Node(t).ones & c.constBits(t, 0); v != 0 {
 			*konst += k * v
 			return c.summands(c.And(t, c.Const(^v, n.Width)), k, list, konst)
 		}
 		last := n.Args[1]
-		for c.nodes[last].Op == OpConcat {
-			last = c.nodes[last].Args[1]
+		for c.Node(last).Op == OpConcat {
+			last = c.Node(last).Args[1]
 		}
 		// y followed by z zero bits is 2^z times a term.
-		if lo := c.nodes[last]; lo.Op == OpConst {
+		if lo := c.Node(last); lo.Op == OpConst {
 			y := c.Extract(t, lo.Width, n.Width-lo.Width)
-			if yn := c.nodes[y]; yn.Op == OpExtract && yn.K == 0 && c.Width(yn.Args[0]) == n.Width {
+			if yn := c.Node(y); yn.Op == OpExtract && yn.K == 0 && c.Width(yn.Args[0]) == n.Width {
 				y = yn.Args[0]
 			} else {
 				y = c.ZExt(y, n.Width)
@@ -87,19 +87,21 @@ func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
 	if t, ok := c.disjointSum(w, konst, list); ok {
 		return t
 	}
-	n := Node{Op: OpSum, Width: w, K: konst}
+	n := Node{Op: OpSum, Width: w, K: konst, Coef: c.room[:0]}
+	args := make([]Term, 0, 4)
 	for _, s := range list {
-		n.Args = append(n.Args, s.t)
+		args = append(args, s.t)
 		n.Coef = append(n.Coef, s.k&m)
 	}
-	return c.intern(n)
+	c.room = n.Coef
+	return c.intern(n, args...)
 }
 
 // disjoint reports whether no two of the terms can have the same bit set.
 func (c *Ctx) disjoint(ts []Term) bool {
 	var used uint64
 	for _, t := range ts {
-		may := ^c.nodes[t].zeros & mask(c.Width(t))
+		may := ^c.Node(t).zeros & mask(c.Width(t))
 		if may&used != 0 {
 			return false
 		}
@@ -117,7 +119,7 @@ func (c *Ctx) disjointSum(w uint8, konst uint64, list []summand) (Term, bool) {
 			return 0, false
 		}
 		z := uint8(bits.TrailingZeros64(k))
-		may := ^c.nodes[s.t].zeros << z & mask(w)
+		may := ^c.Node(s.t).zeros << z & mask(w)
 		if may&used != 0 {
 			return 0, false
 		}
@@ -162,7 +164,7 @@ func (c *Ctx) rawSum(w uint8, a Term, ka uint64, b Term, kb uint64) Term {
 	if xc && yc {
 		return c.Const(ka*x+kb*y, w)
 	}
-	return c.intern(Node{Op: OpSum, Width: w, Args: []Term{a, b}, Coef: []uint64{ka & mask(w), kb & mask(w)}})
+	return c.intern(Node{Op: OpSum, Width: w, Coef: []uint64{ka & mask(w), kb & mask(w)}}, a, b)
 }
 
 // Mul returns a * b.
@@ -184,7 +186,7 @@ func (c *Ctx) Mul(a, b Term) Term {
 	if a > b {
 		a, b = b, a
 	}
-	return c.intern(Node{Op: OpMul, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpMul, Width: w}, a, b)
 }
 
 // UDiv returns the unsigned quotient; by zero it is all ones, as in SMT-LIB.
@@ -200,7 +202,7 @@ func (c *Ctx) UDiv(a, b Term) Term {
 	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
 		return c.lshrConst(a, uint8(bits.TrailingZeros64(y)))
 	}
-	return c.intern(Node{Op: OpUDiv, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpUDiv, Width: w}, a, b)
 }
 
 // URem returns the unsigned remainder; by zero it is a.
@@ -216,7 +218,7 @@ func (c *Ctx) URem(a, b Term) Term {
 	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
 		return c.And(a, c.Const(y-1, w))
 	}
-	return c.intern(Node{Op: OpURem, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpURem, Width: w}, a, b)
 }
 
 func signed(v uint64, w uint8) int64 { return int64(v<<(64-w)) >> (64 - w) }
@@ -228,7 +230,7 @@ func (c *Ctx) SDiv(a, b Term) Term {
 	if y, yc := c.IsConst(b); xc && yc {
 		return c.Const(sdiv(x, y, w), w)
 	}
-	return c.intern(Node{Op: OpSDiv, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpSDiv, Width: w}, a, b)
 }
 
 // SRem returns the remainder with the sign of the dividend, as bvsrem.
@@ -238,7 +240,7 @@ func (c *Ctx) SRem(a, b Term) Term {
 	if y, yc := c.IsConst(b); xc && yc {
 		return c.Const(srem(x, y, w), w)
 	}
-	return c.intern(Node{Op: OpSRem, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpSRem, Width: w}, a, b)
 }
 
 func sdiv(x, y uint64, w uint8) uint64 {

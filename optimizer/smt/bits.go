@@ -4,17 +4,17 @@ import "slices"
 
 // Not returns the bitwise complement (the negation of a boolean).
 func (c *Ctx) Not(a Term) Term {
-	n := c.nodes[a]
+	n := c.Node(a)
 	if n.Op == OpConst {
 		return c.Const(^n.K, n.Width)
 	}
 	if c.opt.Raw {
-		return c.intern(Node{Op: OpNot, Width: n.Width, Args: []Term{a}})
+		return c.intern(Node{Op: OpNot, Width: n.Width}, a)
 	}
 	return c.once(OpNot, a, 0, func() Term { return c.not(a, n) })
 }
 
-func (c *Ctx) not(a Term, n Node) Term {
+func (c *Ctx) not(a Term, n *Node) Term {
 	switch n.Op {
 	case OpNot:
 		return n.Args[0]
@@ -30,10 +30,10 @@ func (c *Ctx) not(a Term, n Node) Term {
 		// ~(x - 1) = -x and the like: stay in one form.
 		return c.Sub(c.Const(mask(n.Width), n.Width), a)
 	}
-	return c.intern(Node{Op: OpNot, Width: n.Width, Args: []Term{a}})
+	return c.intern(Node{Op: OpNot, Width: n.Width}, a)
 }
 
-func (c *Ctx) isConst(t Term) bool { return c.nodes[t].Op == OpConst }
+func (c *Ctx) isConst(t Term) bool { return c.Node(t).Op == OpConst }
 
 // And, Or and Xor are the bitwise operations (logical on booleans).
 func (c *Ctx) And(a, b Term) Term { return c.bitwise(OpAnd, a, b) }
@@ -65,7 +65,7 @@ func (c *Ctx) bitwise(op Op, a, b Term) Term {
 		if a > b {
 			a, b = b, a
 		}
-		return c.intern(Node{Op: op, Width: w, Args: []Term{a, b}})
+		return c.intern(Node{Op: op, Width: w}, a, b)
 	}
 	if xc {
 		a, b, y, yc = b, a, x, true
@@ -89,7 +89,7 @@ func (c *Ctx) bitwise(op Op, a, b Term) Term {
 
 // bitwiseConst handles a constant operand that decides bits.
 func (c *Ctx) bitwiseConst(op Op, a Term, k uint64, w uint8) (Term, bool) {
-	n := &c.nodes[a]
+	n := c.Node(a)
 	m := mask(w)
 	may := m &^ n.zeros // bits that can be 1
 	switch op {
@@ -185,7 +185,7 @@ func (c *Ctx) join(hi, lo Term) Term {
 
 // cuts marks the low ends of the pieces of t.
 func (c *Ctx) cuts(t Term, at uint8, set *uint64) {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	*set |= 1 << at
 	if n.Op == OpConcat {
 		lo := n.Args[1]
@@ -196,7 +196,7 @@ func (c *Ctx) cuts(t Term, at uint8, set *uint64) {
 
 // constBits marks the bits of t that lie in constant pieces.
 func (c *Ctx) constBits(t Term, at uint8) uint64 {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	switch n.Op {
 	case OpConst:
 		return mask(n.Width) << at
@@ -208,14 +208,14 @@ func (c *Ctx) constBits(t Term, at uint8) uint64 {
 
 // sliced works piece by piece when a piece of one operand is constant.
 func (c *Ctx) sliced(op Op, a, b Term, w uint8) (Term, bool) {
-	if c.nodes[a].Op != OpConcat && c.nodes[b].Op != OpConcat {
+	if c.Node(a).Op != OpConcat && c.Node(b).Op != OpConcat {
 		return 0, false
 	}
 	ka, kb := c.constBits(a, 0), c.constBits(b, 0)
 	if ka|kb == 0 {
 		return 0, false
 	}
-	if c.isConst(b) && c.nodes[a].Op == OpConcat && len(runs(c.nodes[b].K, w)) > 8 {
+	if c.isConst(b) && c.Node(a).Op == OpConcat && len(runs(c.Node(b).K, w)) > 8 {
 		return 0, false
 	}
 	var set uint64
@@ -246,7 +246,7 @@ func (c *Ctx) nary(op Op, w uint8, ts ...Term) Term {
 	var args []Term
 	var flat func(t Term)
 	flat = func(t Term) {
-		n := c.nodes[t]
+		n := c.Node(t)
 		switch {
 		case n.Op == OpConst:
 			k = fold(op, k, n.K)
@@ -281,7 +281,7 @@ func (c *Ctx) nary(op Op, w uint8, ts ...Term) Term {
 			return c.Const(k, w)
 		}
 		for _, a := range args {
-			if n := c.nodes[a]; n.Op == OpNot {
+			if n := c.Node(a); n.Op == OpNot {
 				if _, found := slices.BinarySearch(args, n.Args[0]); found {
 					return c.Const(m&^unit, w)
 				}
@@ -301,12 +301,12 @@ func (c *Ctx) nary(op Op, w uint8, ts ...Term) Term {
 		args = append(args, c.Const(k, w))
 		slices.Sort(args)
 	}
-	return c.intern(Node{Op: op, Width: w, Args: args})
+	return c.intern(Node{Op: op, Width: w}, args...)
 }
 
 // Concat puts hi above lo; at most 64 bits together.
 func (c *Ctx) Concat(hi, lo Term) Term {
-	h, l := c.nodes[hi], c.nodes[lo]
+	h, l := c.Node(hi), c.Node(lo)
 	w := h.Width + l.Width
 	if w > 64 || h.Width == 0 || l.Width == 0 {
 		panic("smt: concat width")
@@ -315,13 +315,13 @@ func (c *Ctx) Concat(hi, lo Term) Term {
 		return c.Const(h.K<<l.Width|l.K, w)
 	}
 	if c.opt.Raw {
-		return c.intern(Node{Op: OpConcat, Width: w, Args: []Term{hi, lo}})
+		return c.intern(Node{Op: OpConcat, Width: w}, hi, lo)
 	}
 	return c.once(OpConcat, hi, lo, func() Term { return c.concat(hi, lo, h, l) })
 }
 
 // concat makes a right-associated chain with neighbours merged.
-func (c *Ctx) concat(hi, lo Term, h, l Node) Term {
+func (c *Ctx) concat(hi, lo Term, h, l *Node) Term {
 	if h.Op == OpConcat {
 		return c.Concat(h.Args[0], c.Concat(h.Args[1], lo))
 	}
@@ -335,12 +335,12 @@ func (c *Ctx) concat(hi, lo Term, h, l Node) Term {
 		}
 		return c.Concat(t, rest)
 	}
-	return c.intern(Node{Op: OpConcat, Width: h.Width + l.Width, Args: []Term{hi, lo}})
+	return c.intern(Node{Op: OpConcat, Width: h.Width + l.Width}, hi, lo)
 }
 
 // merge joins two neighbouring pieces that are one slice.
 func (c *Ctx) merge(hi, lo Term) (Term, bool) {
-	h, l := c.nodes[hi], c.nodes[lo]
+	h, l := c.Node(hi), c.Node(lo)
 	if h.Op == OpConst && l.Op == OpConst {
 		return c.Const(h.K<<l.Width|l.K, h.Width+l.Width), true
 	}
@@ -363,7 +363,7 @@ func (c *Ctx) merge(hi, lo Term) (Term, bool) {
 
 // slice sees t as bits of another term, from bit lo.
 func (c *Ctx) slice(t Term) (of Term, lo uint8) {
-	if n := &c.nodes[t]; n.Op == OpExtract {
+	if n := c.Node(t); n.Op == OpExtract {
 		return n.Args[0], uint8(n.K)
 	}
 	return t, 0
@@ -371,7 +371,7 @@ func (c *Ctx) slice(t Term) (of Term, lo uint8) {
 
 // Extract takes n bits of a from bit lo.
 func (c *Ctx) Extract(a Term, lo, n uint8) Term {
-	x := c.nodes[a]
+	x := c.Node(a)
 	if n == 0 || int(lo)+int(n) > int(x.Width) {
 		panic("smt: extract range")
 	}
@@ -382,24 +382,24 @@ func (c *Ctx) Extract(a Term, lo, n uint8) Term {
 		return c.Const(x.K>>lo, n)
 	}
 	if c.opt.Raw {
-		return c.intern(Node{Op: OpExtract, Width: n, K: uint64(lo), Args: []Term{a}})
+		return c.intern(Node{Op: OpExtract, Width: n, K: uint64(lo)}, a)
 	}
 	if bits := mask(n) << lo; (x.zeros|x.ones)&bits == bits {
 		return c.Const(x.ones>>lo, n)
 	}
 	// Terms share their parts: without the memo, slicing a hash computation
 	// takes exponential time.
-	key := sliceKey{a, lo, n}
-	if t, ok := c.slices[key]; ok {
+	key := sliceKey(a, lo, n)
+	if t := c.slices.get(key); t != 0 {
 		return t
 	}
 	t := c.extract(a, x, lo, n)
-	c.slices[key] = t
+	c.slices.put(key, t)
 	return t
 }
 
 // extract normalizes a slice that is not constant.
-func (c *Ctx) extract(a Term, x Node, lo, n uint8) Term {
+func (c *Ctx) extract(a Term, x *Node, lo, n uint8) Term {
 	switch x.Op {
 	case OpExtract:
 		return c.Extract(x.Args[0], lo+uint8(x.K), n)
@@ -440,7 +440,7 @@ func (c *Ctx) extract(a Term, x Node, lo, n uint8) Term {
 			}
 			return c.sum(n, k, list)
 		}
-		if t, ok := c.extractSum(&x, lo, n); ok {
+		if t, ok := c.extractSum(x, lo, n); ok {
 			return t
 		}
 	case OpMul:
@@ -452,7 +452,7 @@ func (c *Ctx) extract(a Term, x Node, lo, n uint8) Term {
 	if top := lo + n; top < x.Width && (x.Op == OpSum || x.Op == OpMul) {
 		return c.Extract(c.Extract(a, 0, top), lo, n)
 	}
-	return c.intern(Node{Op: OpExtract, Width: n, K: uint64(lo), Args: []Term{a}})
+	return c.intern(Node{Op: OpExtract, Width: n, K: uint64(lo)}, a)
 }
 
 // extractSum divides a sum whose parts are all multiples of 2^lo.
@@ -462,7 +462,7 @@ func (c *Ctx) extractSum(x *Node, lo, n uint8) (Term, bool) {
 		return 0, false
 	}
 	for i, a := range x.Args {
-		if x.Coef[i]&low != 0 && ^c.nodes[a].zeros&low != 0 {
+		if x.Coef[i]&low != 0 && ^c.Node(a).zeros&low != 0 {
 			return 0, false
 		}
 		if x.Coef[i]&low != 0 {
@@ -491,7 +491,7 @@ func (c *Ctx) ZExt(a Term, w uint8) Term {
 
 // SExt widens a to w bits with its sign.
 func (c *Ctx) SExt(a Term, w uint8) Term {
-	n := c.nodes[a]
+	n := c.Node(a)
 	if n.Width == w {
 		return a
 	}
@@ -511,7 +511,7 @@ func (c *Ctx) SExt(a Term, w uint8) Term {
 			return c.Ite(n.Args[0], c.SExt(n.Args[1], w), c.SExt(n.Args[2], w))
 		}
 	}
-	return c.intern(Node{Op: OpSExt, Width: w, Args: []Term{a}})
+	return c.intern(Node{Op: OpSExt, Width: w}, a)
 }
 
 // BSwap reverses the bytes of a.
@@ -563,7 +563,7 @@ func (c *Ctx) Shl(a, b Term) Term {
 			return c.shlConst(a, uint8(min(k, 64)))
 		}
 	}
-	return c.intern(Node{Op: OpShl, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpShl, Width: w}, a, b)
 }
 
 // LShr shifts right, filling with zeros; by the width or more gives 0.
@@ -580,7 +580,7 @@ func (c *Ctx) LShr(a, b Term) Term {
 			return c.lshrConst(a, uint8(min(k, 64)))
 		}
 	}
-	return c.intern(Node{Op: OpLShr, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpLShr, Width: w}, a, b)
 }
 
 // AShr shifts right, filling with the sign.
@@ -595,5 +595,5 @@ func (c *Ctx) AShr(a, b Term) Term {
 			return c.SExt(c.Extract(a, uint8(k), w-uint8(k)), w)
 		}
 	}
-	return c.intern(Node{Op: OpAShr, Width: w, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpAShr, Width: w}, a, b)
 }

@@ -21,7 +21,7 @@ func (c *Ctx) Eq(a, b Term) Term {
 		if a > b {
 			a, b = b, a
 		}
-		return c.intern(Node{Op: OpEq, Width: 1, Args: []Term{a, b}})
+		return c.intern(Node{Op: OpEq, Width: 1}, a, b)
 	}
 	if xc {
 		a, b, y, yc = b, a, x, true
@@ -31,7 +31,7 @@ func (c *Ctx) Eq(a, b Term) Term {
 
 // eq normalizes a == b; y is b's value if it is constant.
 func (c *Ctx) eq(a, b Term, w uint8, y uint64, yc bool) Term {
-	na, nb := &c.nodes[a], &c.nodes[b]
+	na, nb := c.Node(a), c.Node(b)
 	if na.zeros&nb.ones|na.ones&nb.zeros != 0 {
 		return c.Bool(false)
 	}
@@ -56,7 +56,7 @@ func (c *Ctx) eq(a, b Term, w uint8, y uint64, yc bool) Term {
 		l := c.summands(a, 1, nil, &k)
 		l = c.summands(b, ^uint64(0), l, &k)
 		d := c.sum(w, 0, l)
-		if d == a || d == b || c.nodes[d].Op == OpSum && len(c.nodes[d].Args) > 1 {
+		if d == a || d == b || c.Node(d).Op == OpSum && len(c.Node(d).Args) > 1 {
 			return c.eqSum(d, -k&mask(w), w)
 		}
 		return c.Eq(d, c.Const(-k, w))
@@ -73,24 +73,24 @@ func (c *Ctx) eq(a, b Term, w uint8, y uint64, yc bool) Term {
 	if a > b {
 		a, b = b, a
 	}
-	return c.intern(Node{Op: OpEq, Width: 1, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpEq, Width: 1}, a, b)
 }
 
 // eqSum is d == k for a difference d of several terms; of d and -d the one
 // with the smaller first coefficient is kept.
 func (c *Ctx) eqSum(d Term, k uint64, w uint8) Term {
-	n := c.nodes[d]
+	n := c.Node(d)
 	if n.Op == OpSum && len(n.Coef) > 0 && n.Coef[0] > -n.Coef[0]&mask(w) {
 		var konst uint64
 		l := c.summands(d, ^uint64(0), nil, &konst)
 		d, k = c.sum(w, konst, l), -k&mask(w)
 	}
 	// x - y == 0 reads x == y: the same as a plain comparison of two terms.
-	if n = c.nodes[d]; k == 0 && n.Op == OpSum && n.K == 0 && len(n.Args) == 2 && n.Coef[0] == 1 && n.Coef[1] == mask(w) {
+	if n = c.Node(d); k == 0 && n.Op == OpSum && n.K == 0 && len(n.Args) == 2 && n.Coef[0] == 1 && n.Coef[1] == mask(w) {
 		a, b := n.Args[0], n.Args[1]
-		return c.intern(Node{Op: OpEq, Width: 1, Args: []Term{a, b}})
+		return c.intern(Node{Op: OpEq, Width: 1}, a, b)
 	}
-	return c.intern(Node{Op: OpEq, Width: 1, Args: []Term{d, c.Const(k, w)}})
+	return c.intern(Node{Op: OpEq, Width: 1}, d, c.Const(k, w))
 }
 
 // eqPieces compares concatenations piece by piece.
@@ -98,11 +98,11 @@ func (c *Ctx) eqPieces(a, b Term, w uint8, bConst bool) (Term, bool) {
 	var set uint64
 	c.cuts(a, 0, &set)
 	if !bConst {
-		if c.nodes[b].Op != OpConcat && c.nodes[a].Op != OpConcat {
+		if c.Node(b).Op != OpConcat && c.Node(a).Op != OpConcat {
 			return 0, false
 		}
 		c.cuts(b, 0, &set)
-	} else if c.nodes[a].Op != OpConcat {
+	} else if c.Node(a).Op != OpConcat {
 		return 0, false
 	}
 	t := c.Bool(true)
@@ -118,7 +118,7 @@ func (c *Ctx) eqPieces(a, b Term, w uint8, bConst bool) (Term, bool) {
 }
 
 func (c *Ctx) eqConst(a Term, y uint64, w uint8) Term {
-	n := c.nodes[a]
+	n := c.Node(a)
 	switch n.Op {
 	case OpSum:
 		if len(n.Args) == 1 && n.Coef[0]&1 == 1 && (n.K != 0 || n.Coef[0] != 1) {
@@ -166,7 +166,7 @@ func (c *Ctx) eqConst(a Term, y uint64, w uint8) Term {
 		}
 	}
 	k := c.Const(y, w)
-	return c.intern(Node{Op: OpEq, Width: 1, Args: []Term{a, k}})
+	return c.intern(Node{Op: OpEq, Width: 1}, a, k)
 }
 
 // inverse is the multiplicative inverse of an odd number modulo 2^64.
@@ -192,9 +192,9 @@ func (c *Ctx) Ult(a, b Term) Term {
 	case a == b:
 		return c.Bool(false)
 	case c.opt.Raw:
-		return c.intern(Node{Op: OpUlt, Width: 1, Args: []Term{a, b}})
+		return c.intern(Node{Op: OpUlt, Width: 1}, a, b)
 	}
-	na, nb := &c.nodes[a], &c.nodes[b]
+	na, nb := c.Node(a), c.Node(b)
 	m := mask(w)
 	if m&^na.zeros < nb.ones {
 		return c.Bool(true)
@@ -218,11 +218,11 @@ func (c *Ctx) Ult(a, b Term) Term {
 	if na.Op == OpIte && c.isConst(na.Args[1]) && c.isConst(na.Args[2]) {
 		return c.Ite(na.Args[0], c.Ult(na.Args[1], b), c.Ult(na.Args[2], b))
 	}
-	return c.intern(Node{Op: OpUlt, Width: 1, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpUlt, Width: 1}, a, b)
 }
 
 func (c *Ctx) leadingZeros(a, b Term, w uint8) uint8 {
-	both := c.nodes[a].zeros & c.nodes[b].zeros
+	both := c.Node(a).zeros & c.Node(b).zeros
 	z := uint8(0)
 	for z < w && both>>(w-1-z)&1 == 1 {
 		z++
@@ -232,7 +232,7 @@ func (c *Ctx) leadingZeros(a, b Term, w uint8) uint8 {
 
 // ultConst is a < y for a constant y.
 func (c *Ctx) ultConst(a Term, y uint64, w uint8) Term {
-	n := c.nodes[a]
+	n := c.Node(a)
 	m := mask(w)
 	switch {
 	case y == 0:
@@ -267,7 +267,7 @@ func (c *Ctx) ultConst(a Term, y uint64, w uint8) Term {
 	if t := trailing(y); t > 0 {
 		return c.Ult(c.Extract(a, t, w-t), c.Const(y>>t, w-t))
 	}
-	return c.intern(Node{Op: OpUlt, Width: 1, Args: []Term{a, c.Const(y, w)}})
+	return c.intern(Node{Op: OpUlt, Width: 1}, a, c.Const(y, w))
 }
 
 func trailing(y uint64) uint8 {
@@ -293,7 +293,7 @@ func (c *Ctx) Slt(a, b Term) Term {
 		return c.Bool(false)
 	}
 	if !c.opt.Raw {
-		na, nb := &c.nodes[a], &c.nodes[b]
+		na, nb := c.Node(a), c.Node(b)
 		sign := uint64(1) << (w - 1)
 		sa, sb := na.zeros&sign != 0, nb.zeros&sign != 0
 		ga, gb := na.ones&sign != 0, nb.ones&sign != 0
@@ -321,7 +321,7 @@ func (c *Ctx) Slt(a, b Term) Term {
 			}
 		}
 	}
-	return c.intern(Node{Op: OpSlt, Width: 1, Args: []Term{a, b}})
+	return c.intern(Node{Op: OpSlt, Width: 1}, a, b)
 }
 
 // Sle is signed a <= b.
@@ -340,14 +340,14 @@ func (c *Ctx) Ite(cond, a, b Term) Term {
 		return a
 	}
 	if !c.opt.Raw {
-		n := c.nodes[cond]
+		n := c.Node(cond)
 		if n.Op == OpNot {
 			return c.Ite(n.Args[0], b, a)
 		}
-		if x := c.nodes[a]; x.Op == OpIte && x.Args[0] == cond {
+		if x := c.Node(a); x.Op == OpIte && x.Args[0] == cond {
 			return c.Ite(cond, x.Args[1], b)
 		}
-		if x := c.nodes[b]; x.Op == OpIte && x.Args[0] == cond {
+		if x := c.Node(b); x.Op == OpIte && x.Args[0] == cond {
 			return c.Ite(cond, a, x.Args[2])
 		}
 		if w == 1 {
@@ -370,5 +370,5 @@ func (c *Ctx) Ite(cond, a, b Term) Term {
 			}
 		}
 	}
-	return c.intern(Node{Op: OpIte, Width: w, Args: []Term{cond, a, b}})
+	return c.intern(Node{Op: OpIte, Width: w}, cond, a, b)
 }

@@ -18,7 +18,7 @@ func (c *Ctx) Eval(t Term, a Assignment) uint64 {
 }
 
 func (c *Ctx) eval(t Term, as Assignment, memo map[Term]uint64) uint64 {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	switch n.Op {
 	case OpConst:
 		return n.K
@@ -143,7 +143,7 @@ func (c *Ctx) Leaves(ts ...Term) []Term {
 			return
 		}
 		seen[t] = true
-		n := &c.nodes[t]
+		n := c.Node(t)
 		switch n.Op {
 		case OpConst:
 		case OpVar, OpUF:
@@ -178,7 +178,7 @@ func (c *Ctx) String(t Term) string {
 }
 
 func (c *Ctx) render(b *strings.Builder, t Term, depth int) {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	switch n.Op {
 	case OpInvalid:
 		b.WriteString("invalid")

@@ -30,9 +30,9 @@ func (f *facts) learn(t Term) bool {
 	f.val[t] = c.Bool(true)
 	not := c.Not(t)
 	f.val[not] = c.Bool(false)
-	n, truth := c.nodes[t], true
+	n, truth := c.Node(t), true
 	if n.Op == OpNot {
-		n, truth, t = c.nodes[n.Args[0]], false, n.Args[0]
+		n, truth, t = c.Node(n.Args[0]), false, n.Args[0]
 	}
 	switch n.Op {
 	case OpExtract:
@@ -95,7 +95,7 @@ func (f *facts) differs(a Term, k uint64) bool {
 
 // bitsOf: n bits of t from bit lo are v. True if they cannot be.
 func (f *facts) bitsOf(t Term, lo uint64, n uint8, v uint64) bool {
-	x := f.c.nodes[t]
+	x := f.c.Node(t)
 	switch x.Op {
 	case OpConst:
 		return (x.K>>lo^v)&mask(n) != 0
@@ -126,7 +126,7 @@ func (f *facts) bitsOf(t Term, lo uint64, n uint8, v uint64) bool {
 
 // top sees t as the upper bits of another term: of >> by.
 func (f *facts) top(t Term) (of Term, by uint64) {
-	n := f.c.nodes[t]
+	n := f.c.Node(t)
 	switch n.Op {
 	case OpExtract:
 		if n.K > 0 && uint8(n.K)+n.Width == f.c.Width(n.Args[0]) {
@@ -188,7 +188,7 @@ func (f *facts) learnSlt(a, b Term, truth bool) bool {
 }
 
 func (f *facts) unsignedOf(t Term) bounds[uint64] {
-	n := &f.c.nodes[t]
+	n := f.c.Node(t)
 	k := f.known[t]
 	b := bounds[uint64]{n.ones | k.ones, mask(n.Width) &^ (n.zeros | k.zeros)}
 	if m, ok := f.unsigned[t]; ok {

@@ -74,7 +74,7 @@ func (f *facts) take(list []Term) (kept []Term, changed, empty bool) {
 func (c *Ctx) conjuncts(terms []Term) []Term {
 	var out []Term
 	for _, t := range terms {
-		if n := &c.nodes[t]; n.Op == OpAnd && n.Width == 1 {
+		if n := c.Node(t); n.Op == OpAnd && n.Width == 1 {
 			out = append(out, n.Args...)
 		} else {
 			out = append(out, t)
@@ -85,7 +85,7 @@ func (c *Ctx) conjuncts(terms []Term) []Term {
 
 // says ranks conjuncts by what they tell: a value most.
 func (c *Ctx) says(t Term) int {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	switch n.Op {
 	case OpEq:
 		if c.isConst(n.Args[1]) {
@@ -95,7 +95,7 @@ func (c *Ctx) says(t Term) int {
 	case OpVar, OpUF, OpExtract:
 		return 3
 	case OpNot:
-		switch c.nodes[n.Args[0]].Op {
+		switch c.Node(n.Args[0]).Op {
 		case OpVar, OpUF, OpExtract:
 			return 3
 		case OpUlt, OpSlt, OpEq:
@@ -118,7 +118,7 @@ func (f *facts) rewrite(t Term) Term {
 		}
 		return f.rewrite(v)
 	}
-	n := c.nodes[t]
+	n := c.Node(t)
 	if n.Op == OpConst || n.Width == 0 {
 		return t
 	}
@@ -137,7 +137,7 @@ func (f *facts) rewrite(t Term) Term {
 			changed = changed || args[i] != a
 		}
 		if changed {
-			u = c.rebuild(&n, args)
+			u = c.rebuild(n, args)
 			if v, ok := f.val[u]; ok && c.isConst(v) {
 				u = v
 			}
@@ -151,7 +151,7 @@ func (f *facts) rewrite(t Term) Term {
 // settle puts known bits into a term, and decides comparisons by bounds.
 func (f *facts) settle(t Term) Term {
 	c := f.c
-	n := c.nodes[t]
+	n := c.Node(t)
 	if k, ok := f.known[t]; ok && n.Op != OpConst {
 		return c.Or(c.And(t, c.Const(^k.zeros, n.Width)), c.Const(k.ones, n.Width))
 	}

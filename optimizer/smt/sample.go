@@ -41,7 +41,7 @@ func (f *facts) sampled(terms []Term) bool {
 
 // constants gathers what terms are compared with.
 func (s *sampler) constants(t Term, seen map[Term]bool) {
-	n := &s.f.c.nodes[t]
+	n := s.f.c.Node(t)
 	if seen[t] || n.Op == OpVar || n.Op == OpUF || len(seen) > maxRewritten {
 		return
 	}
@@ -58,7 +58,7 @@ func (s *sampler) eval(t Term) *lane {
 	if v, ok := s.memo[t]; ok {
 		return v
 	}
-	n := &s.f.c.nodes[t]
+	n := s.f.c.Node(t)
 	v := &lane{}
 	s.memo[t] = v
 	if s.work--; s.work < 0 {
@@ -78,7 +78,7 @@ func (s *sampler) eval(t Term) *lane {
 	for i, a := range n.Args {
 		args[i] = s.eval(a)
 	}
-	n = &s.f.c.nodes[t]
+	n = s.f.c.Node(t)
 	x := make([]uint64, len(args))
 	for i := range v {
 		for j := range args {

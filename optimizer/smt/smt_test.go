@@ -306,9 +306,8 @@ func transfer(from, to *Ctx, t Term, memo map[Term]Term) Term {
 	for i, a := range n.Args {
 		args[i] = transfer(from, to, a, memo)
 	}
-	n.Args = args
-	n.zeros, n.ones = 0, 0
-	u := to.intern(n)
+	n.Args, n.zeros, n.ones = nil, 0, 0
+	u := to.intern(n, args...)
 	memo[t] = u
 	return u
 }

@@ -1,10 +1,6 @@
 package smt
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // Term is a node of a Ctx. The zero Term is invalid.
 type Term int32
@@ -62,61 +58,58 @@ type Options struct {
 // Ctx owns terms. It is not safe for concurrent use.
 type Ctx struct {
 	opt   Options
-	nodes []Node
-	table map[string]Term
-	buf   []byte
+	nodes nodes
+	table []entry
+	// Where arguments and coefficients of nodes lie: few large pieces of memory.
+	args  []Term
+	coefs []uint64
+	room  []uint64 // for coefficients of a sum that is being made
 	// work counts the terms looked up or made.
 	work int64
-	// slices remembers what Extract made.
-	slices map[sliceKey]Term
-	// made remembers what two-operand constructors made.
-	made map[madeKey]Term
-}
-
-type madeKey struct {
-	op   Op
-	a, b Term
+	// slices remembers what Extract made, made what two-operand constructors made.
+	slices, made memo
 }
 
 // once remembers make's result. Terms share their parts, and a constructor may
 // descend into both operands: without a memo that takes exponential time.
 func (c *Ctx) once(op Op, a, b Term, make func() Term) Term {
-	key := madeKey{op, a, b}
-	if t, ok := c.made[key]; ok {
+	key := uint64(op)<<58 | uint64(a)<<29 | uint64(b)
+	if t := c.made.get(key); t != 0 {
 		return t
 	}
 	t := make()
-	c.made[key] = t
+	c.made.put(key, t)
 	return t
 }
 
-type sliceKey struct {
-	t     Term
-	lo, n uint8
-}
+// maxLen bounds the terms of a context, so that two and an operation fit in one
+// word.
+const maxLen = 1 << 29
+
+func sliceKey(t Term, lo, n uint8) uint64 { return uint64(t)<<16 | uint64(lo)<<8 | uint64(n) }
 
 // NewCtx makes an empty context.
 func NewCtx(o Options) *Ctx {
-	return &Ctx{opt: o, nodes: make([]Node, 1, 1024), table: make(map[string]Term, 1024), slices: map[sliceKey]Term{}, made: map[madeKey]Term{}}
+	return &Ctx{opt: o, nodes: nodes{n: 1, pieces: []*[perPiece]Node{new([perPiece]Node)}}}
 }
 
 // Len is the number of terms made so far.
-func (c *Ctx) Len() int { return len(c.nodes) - 1 }
+func (c *Ctx) Len() int { return c.nodes.n - 1 }
 
 // Node returns what t stands for.
-func (c *Ctx) Node(t Term) *Node { return &c.nodes[t] }
+func (c *Ctx) Node(t Term) *Node { return &c.nodes.pieces[uint32(t)/perPiece][uint32(t)%perPiece] }
 
 // Width returns t's width in bits; 0 for a token.
-func (c *Ctx) Width(t Term) uint8 { return c.nodes[t].Width }
+func (c *Ctx) Width(t Term) uint8 { return c.Node(t).Width }
 
 // IsConst returns t's value if it is a constant.
 func (c *Ctx) IsConst(t Term) (uint64, bool) {
-	n := &c.nodes[t]
+	n := c.Node(t)
 	return n.K, n.Op == OpConst
 }
 
 // Known returns the bits of t known to be 0 and known to be 1.
-func (c *Ctx) Known(t Term) (zeros, ones uint64) { return c.nodes[t].zeros, c.nodes[t].ones }
+func (c *Ctx) Known(t Term) (zeros, ones uint64) { return c.Node(t).zeros, c.Node(t).ones }
 
 func mask(w uint8) uint64 {
 	if w >= 64 {
@@ -129,39 +122,62 @@ func mask(w uint8) uint64 {
 // done in this context that is the same on every machine.
 func (c *Ctx) Work() int64 { return c.work }
 
-// intern returns the term of n, making it if it is new.
-func (c *Ctx) intern(n Node) Term {
+// intern returns the term of n with those arguments, making it if it is new, and
+// keeps neither them nor n's coefficients. n itself has no arguments: they would
+// have to be on the heap then.
+func (c *Ctx) intern(n Node, args ...Term) Term {
 	c.work++
-	b := append(c.buf[:0], byte(n.Op), n.Width)
-	b = binary.AppendUvarint(b, n.K)
-	// The count keeps arguments, coefficients and name apart.
-	b = binary.AppendUvarint(b, uint64(len(n.Args)))
-	for _, a := range n.Args {
-		b = binary.AppendUvarint(b, uint64(a))
-	}
-	if n.Op == OpSum {
-		for _, k := range n.Coef {
-			b = binary.LittleEndian.AppendUint64(b, k)
-		}
-	}
-	b = append(b, n.Name...)
-	c.buf = b
-	if t, ok := c.table[string(b)]; ok {
+	h := n.hash(args)
+	at, t := c.find(h, &n, args)
+	if t != 0 {
 		return t
 	}
-	c.known(&n)
-	if n.Width > 0 && n.Op != OpConst && (n.zeros|n.ones) == mask(n.Width) && !c.opt.Raw {
-		t := c.Const(n.ones, n.Width)
-		c.table[string(b)] = t
-		return t
+	t, m := c.nodes.add()
+	*m = n
+	m.Args, m.Coef = keep(&c.args, args), keep(&c.coefs, n.Coef)
+	c.known(m)
+	if n.Width > 0 && n.Op != OpConst && (m.zeros|m.ones) == mask(n.Width) && !c.opt.Raw {
+		ones := m.ones
+		c.nodes.n--
+		return c.Const(ones, n.Width)
 	}
-	t := Term(len(c.nodes))
-	if len(c.nodes) == cap(c.nodes) { // append would grow by a quarter, and copy often
-		c.nodes = slices.Grow(c.nodes, len(c.nodes))
-	}
-	c.nodes = append(c.nodes, n)
-	c.table[string(b)] = t
+	c.table[at] = entry{h, t}
 	return t
+}
+
+// nodes is a list that grows without being copied.
+type nodes struct {
+	n      int
+	pieces []*[perPiece]Node
+}
+
+const perPiece = 1 << 10
+
+// add gives the number and the place of a new node.
+func (l *nodes) add() (Term, *Node) {
+	t := Term(l.n)
+	if t == maxLen {
+		panic("smt: too many terms")
+	}
+	if int(t/perPiece) == len(l.pieces) {
+		l.pieces = append(l.pieces, new([perPiece]Node))
+	}
+	l.n++
+	return t, &l.pieces[t/perPiece][t%perPiece]
+}
+
+// keep copies list to the end of a piece of memory, or of a new one.
+func keep[T any](room *[]T, list []T) []T {
+	const piece = 1 << 12
+	n := len(list)
+	if n == 0 {
+		return nil
+	}
+	if cap(*room)-len(*room) < n {
+		*room = make([]T, 0, max(piece, n))
+	}
+	*room = append(*room, list...)
+	return (*room)[len(*room)-n : len(*room) : len(*room)]
 }
 
 // Const makes a constant of w bits.
@@ -186,13 +202,13 @@ func (c *Ctx) Var(name string, w uint8) Term {
 // the same term; nothing else is known about it. Width 0 makes a token, which
 // only serves as an argument.
 func (c *Ctx) UF(name string, w uint8, args ...Term) Term {
-	return c.intern(Node{Op: OpUF, Width: w, Name: name, Args: append([]Term(nil), args...)})
+	return c.intern(Node{Op: OpUF, Width: w, Name: name}, args...)
 }
 
 // known fills in the known bits.
 func (c *Ctx) known(n *Node) {
 	m := mask(n.Width)
-	arg := func(i int) *Node { return &c.nodes[n.Args[i]] }
+	arg := func(i int) *Node { return c.Node(n.Args[i]) }
 	switch n.Op {
 	case OpConst:
 		n.zeros, n.ones = ^n.K&m, n.K
@@ -263,7 +279,7 @@ func (c *Ctx) knownSum(n *Node, m uint64) {
 	// Low bits: all known up to the first unknown bit of any summand.
 	low, val := 64, n.K
 	for i, a := range n.Args {
-		x := &c.nodes[a]
+		x := c.Node(a)
 		tz := bits.TrailingZeros64(^(x.zeros | x.ones))
 		tz += bits.TrailingZeros64(n.Coef[i])
 		low = min(low, tz)
@@ -274,7 +290,7 @@ func (c *Ctx) knownSum(n *Node, m uint64) {
 	// High bits: if the largest possible value does not overflow.
 	hi, ok := n.K, true
 	for i, a := range n.Args {
-		x := &c.nodes[a]
+		x := c.Node(a)
 		h, l := bits.Mul64(n.Coef[i], ^x.zeros&mask(x.Width))
 		sum, carry := bits.Add64(hi, l, 0)
 		ok = ok && h == 0 && carry == 0 && sum <= m

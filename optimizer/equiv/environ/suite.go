@@ -31,11 +31,12 @@ type known struct {
 // NewSuite runs f in environments until nothing new happens.
 func NewSuite(f *prog.Func, o Options) *Suite {
 	s := &Suite{p: Prepare(f, o)}
+	pool := poolOf(f)
 	seen := make([]bool, 2*len(f.Insns))
 	var more []known
 	idle := 0
 	for seed := uint64(0); seed < maxTried && idle < maxKept; seed++ {
-		w := NewWorld(seed, f)
+		w := newWorld(seed, f, pool)
 		s.m.seen = make([]bool, len(seen))
 		t, err := s.m.Run(s.p, w, maxSteps, true)
 		if err != nil {

@@ -29,16 +29,24 @@ const (
 
 // NewWorld makes an environment. Values that the function compares with or
 // masks by turn up in it often, in both byte orders.
-func NewWorld(seed uint64, f *prog.Func) *World {
-	w := &World{number: seed, seed: mix(seed, 0), pool: []uint64{0, 1, 2, 3, 4, 7, 8, 16, 0x45, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, ^uint64(0), 0}}
+func NewWorld(seed uint64, f *prog.Func) *World { return newWorld(seed, f, poolOf(f)) }
+
+// poolOf gives the values worth meeting in environments of f.
+func poolOf(f *prog.Func) []uint64 {
+	pool := append(make([]uint64, 0, 16+6*len(f.Insns)), 0, 1, 2, 3, 4, 7, 8, 16, 0x45, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1<<63, ^uint64(0), 0)
 	for k := range f.Insns {
 		in := &f.Insns[k]
 		if !in.Row().Imm || in.Row().Kind == isa.KindCallHelper {
 			continue
 		}
 		v := uint64(in.Imm)
-		w.pool = append(w.pool, v, v, v+1, v-1, uint64(bits.ReverseBytes16(uint16(v))), uint64(bits.ReverseBytes32(uint32(v))))
+		pool = append(pool, v, v, v+1, v-1, uint64(bits.ReverseBytes16(uint16(v))), uint64(bits.ReverseBytes32(uint32(v))))
 	}
+	return pool
+}
+
+func newWorld(seed uint64, f *prog.Func, pool []uint64) *World {
+	w := &World{number: seed, seed: mix(seed, 0), pool: pool}
 	sizes := []uint64{0, 13, 14, 34, 42, 54, 60, 64, 100, 200, 1500}
 	w.size = sizes[w.hash(1)%uint64(len(sizes))]
 	for i := range w.args {
