@@ -16,14 +16,11 @@ import (
 // what they are hooked to. What the input's bytes choose is harmless whatever the
 // program says to it. What is seen is the error and what was read.
 type groupRig struct {
-	hook  groupHook
-	kind  uint32 // attach type
-	group *loader.Cgroup
-	at    *loader.Hook
-	sock  int // a UDP socket
-	lis   int // a TCP listener, for sock_ops
-	to    unix.Sockaddr
-	buf   [256]byte
+	inGroup
+	hook groupHook
+	sock int // a UDP socket
+	lis  int // a TCP listener, for sock_ops
+	to   unix.Sockaddr
 }
 
 // groupHook says how a hook is reached.
@@ -50,27 +47,23 @@ func newGroupRig(inst *Instance, kind progKind) (_ *groupRig, err error) {
 	if !ok {
 		return nil, errNoEvent(kind, "nothing here raises its event (attach type %d)", attach)
 	}
-	r := &groupRig{hook: hook, kind: attach, sock: -1, lis: -1}
+	r := &groupRig{inGroup: inGroup{kind: attach}, hook: hook}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
 		}
 	}()
-	if r.group, err = loader.NewCgroup(); err != nil {
-		return nil, errNoEvent(kind, "%v", err)
+	if err := r.join(kind); err != nil {
+		return nil, err
 	}
-	if err := r.group.Join(); err != nil {
-		return nil, errNoEvent(kind, "%v", err)
-	}
-	// What belongs to a group is decided when a socket is made.
-	if r.sock, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+	if r.sock, err = r.socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err != nil {
+		return nil, err
 	}
 	if kind.name != "sock_ops" {
 		return r, nil
 	}
-	if r.lis, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+	if r.lis, err = r.socket(unix.AF_INET, unix.SOCK_STREAM, 0); err != nil {
+		return nil, err
 	}
 	if err = unix.Bind(r.lis, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err == nil {
 		err = unix.Listen(r.lis, 16)
@@ -84,59 +77,14 @@ func newGroupRig(inst *Instance, kind progKind) (_ *groupRig, err error) {
 	return r, nil
 }
 
-func (r *groupRig) close() error {
-	errs := []error{r.at.Close()}
-	for _, s := range []int{r.sock, r.lis} {
-		if s >= 0 {
-			errs = append(errs, unix.Close(s))
-		}
-	}
-	if r.group != nil {
-		errs = append(errs, r.group.Leave(), r.group.Close())
-	}
-	return errors.Join(errs...)
-}
-
 func (r *groupRig) cookies() []uint64 { return nil }
 
-func (r *groupRig) use(inst *Instance) (err error) {
-	if r.at != nil {
-		return r.at.Replace(inst.FD)
-	}
-	r.at, err = r.group.Attach(inst.FD, r.kind)
-	return err
-}
-
 func (r *groupRig) once(insts []*Instance, in Input, outs []*loader.TestRun) error {
-	for i, inst := range insts {
-		if err := r.use(inst); err != nil {
-			return err
-		}
-		seen, err := r.hook.call(r, in)
-		var errno unix.Errno
-		if err != nil && !errors.As(err, &errno) {
-			return err
-		}
-		outs[i].Ret = uint32(errno)
-		outs[i].Out, outs[i].OutLen = append(outs[i].Out[:0], seen...), len(seen)
-	}
-	return nil
+	return r.each(insts, outs, func() ([]byte, error) { return r.hook.call(r, in) })
 }
 
 func (r *groupRig) many(inst *Instance, in Input, n int) (time.Duration, error) {
-	if err := r.use(inst); err != nil {
-		return 0, err
-	}
-	runs := 0
-	d, err := inRuns(inst.FD, &runs, func() error {
-		for range n {
-			var errno unix.Errno
-			if _, err := r.hook.call(r, in); err != nil && !errors.As(err, &errno) {
-				return err
-			}
-		}
-		return nil
-	})
+	d, runs, err := r.repeat(inst, n, func() ([]byte, error) { return r.hook.call(r, in) })
 	if err != nil {
 		return 0, err
 	}

@@ -38,7 +38,7 @@ func (r *socketRig) create(int, endpoint) ([]byte, error) {
 }
 
 func (r *socketRig) bind(_ int, a endpoint) ([]byte, error) {
-	s, err := r.socket()
+	s, err := r.datagrams()
 	if err != nil {
 		return nil, err
 	}

@@ -19,13 +19,10 @@ import (
 // input packet, the source's where something is received, else the
 // destination's. What is seen is the error and the address that came of it.
 type socketRig struct {
+	inGroup
 	hook  socketHook
-	group *loader.Cgroup
-	at    *loader.Hook
-	kind  uint32 // attach type
 	socks []int
 	raw   int // sends datagrams from any address, and sees all that are sent
-	buf   [256]byte
 	ids   []uint64
 }
 
@@ -66,27 +63,24 @@ func newSocketRig(inst *Instance, kind progKind) (_ *socketRig, err error) {
 	if !ok {
 		return nil, errNoEvent(kind, "nothing here raises its event (attach type %d)", inst.AttachType)
 	}
-	r := &socketRig{hook: hook, kind: inst.AttachType, raw: -1}
+	r := &socketRig{inGroup: inGroup{kind: inst.AttachType}, hook: hook}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
 		}
 	}()
-	if r.group, err = loader.NewCgroup(); err != nil {
-		return nil, errNoEvent(kind, "%v", err)
-	}
-	if err := r.group.Join(); err != nil {
-		return nil, errNoEvent(kind, "%v", err)
+	if err := r.join(kind); err != nil {
+		return nil, err
 	}
 	if err := testbed.EveryAddressIsLocal(); err != nil {
 		return nil, err
 	}
 	for i := range rigSockets {
-		s, err := r.socket()
+		s, err := r.datagrams()
 		if err != nil {
 			return nil, err
 		}
-		r.socks = append(r.socks, s)
+		r.socks, r.open = append(r.socks, s), append(r.open, s)
 		cookie, err := unix.GetsockoptUint64(s, unix.SOL_SOCKET, unix.SO_COOKIE)
 		if err != nil {
 			return nil, fmt.Errorf("socket cookie: %w", err)
@@ -109,11 +103,12 @@ func newSocketRig(inst *Instance, kind progKind) (_ *socketRig, err error) {
 	if !hook.source {
 		proto = unix.IPPROTO_UDP // sees what is sent
 	}
-	r.raw, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
+	r.raw, err = r.socket(family, unix.SOCK_RAW, proto)
 	return r, err
 }
 
-func (r *socketRig) socket() (int, error) {
+// datagrams opens a socket that the caller closes.
+func (r *socketRig) datagrams() (int, error) {
 	family := unix.AF_INET
 	if r.hook.v6 {
 		family = unix.AF_INET6
@@ -131,64 +126,16 @@ func (r *socketRig) socket() (int, error) {
 	return s, nil
 }
 
-func (r *socketRig) close() error {
-	errs := []error{r.at.Close()}
-	for _, s := range r.socks {
-		errs = append(errs, unix.Close(s))
-	}
-	if r.raw >= 0 {
-		errs = append(errs, unix.Close(r.raw))
-	}
-	if r.group != nil {
-		errs = append(errs, r.group.Leave(), r.group.Close())
-	}
-	return errors.Join(errs...)
-}
-
 func (r *socketRig) cookies() []uint64 { return r.ids }
-
-func (r *socketRig) use(inst *Instance) (err error) {
-	if r.at != nil {
-		return r.at.Replace(inst.FD)
-	}
-	r.at, err = r.group.Attach(inst.FD, r.kind)
-	return err
-}
 
 func (r *socketRig) once(insts []*Instance, in Input, outs []*loader.TestRun) error {
 	which, a := r.endpointOf(in)
-	for i, inst := range insts {
-		if err := r.use(inst); err != nil {
-			return err
-		}
-		seen, err := r.hook.call(r, which, a)
-		var errno unix.Errno
-		if err != nil && !errors.As(err, &errno) {
-			return err
-		}
-		outs[i].Ret = uint32(errno)
-		outs[i].Out, outs[i].OutLen = append(outs[i].Out[:0], seen...), len(seen)
-	}
-	return nil
+	return r.each(insts, outs, func() ([]byte, error) { return r.hook.call(r, which, a) })
 }
 
 func (r *socketRig) many(inst *Instance, in Input, n int) (time.Duration, error) {
-	if err := r.use(inst); err != nil {
-		return 0, err
-	}
 	which, a := r.endpointOf(in)
-	runs := 0
-	d, err := inRuns(inst.FD, &runs, func() error {
-		for range n {
-			if _, err := r.hook.call(r, which, a); err != nil {
-				var errno unix.Errno
-				if !errors.As(err, &errno) {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	d, runs, err := r.repeat(inst, n, func() ([]byte, error) { return r.hook.call(r, which, a) })
 	if err == nil && runs != n {
 		err = fmt.Errorf("%d system calls ran the program %d times", n, runs)
 	}
