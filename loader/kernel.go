@@ -103,6 +103,11 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	if err != nil {
 		return unreadable(err), nil
 	}
+	return k.ask(ctx, object, spec, program)
+}
+
+// ask is Load of an object that was read.
+func (k *Kernel) ask(ctx context.Context, object []byte, spec *ebpf.CollectionSpec, program string) (*LoadResult, error) {
 	p := prepare(object, spec, program)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -135,7 +140,7 @@ func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec, p *Prepared) {
 func (k *Kernel) keepSet(spec *ebpf.CollectionSpec, p *Prepared) {
 	set := map[string]*ebpf.Map{}
 	for name := range spec.Maps {
-		set[name] = k.maps[name].m
+		set[name] = k.maps[cacheName(spec, name)].m
 	}
 	k.sets[p.Set] = set
 }
@@ -218,11 +223,17 @@ func load(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions, program string
 	return answer{coll: coll}
 }
 
+// cacheName is where a map of an object is kept: maps of constants are made twice,
+// under two names, see unset.
+func cacheName(spec *ebpf.CollectionSpec, name string) string {
+	return name + " " + spec.Maps[name].Name
+}
+
 func (k *Kernel) replacements(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {
 	out := map[string]*ebpf.Map{}
 	for name, s := range spec.Maps {
 		// Copies: copying alters how the library writes "no type".
-		if c, ok := k.maps[name]; ok && reflect.DeepEqual(c.spec, s.Copy()) {
+		if c, ok := k.maps[cacheName(spec, name)]; ok && reflect.DeepEqual(c.spec, s.Copy()) {
 			out[name] = c.m
 		}
 	}
@@ -236,14 +247,15 @@ func (k *Kernel) keep(spec *ebpf.CollectionSpec, coll *ebpf.Collection) {
 		if s == nil {
 			continue
 		}
-		if c, ok := k.maps[name]; ok {
+		at := cacheName(spec, name)
+		if c, ok := k.maps[at]; ok {
 			if reflect.DeepEqual(c.spec, s.Copy()) {
 				continue
 			}
 			c.m.Close()
 			clear(k.sets)
 		}
-		k.maps[name] = cachedMap{s.Copy(), coll.DetachMap(name)}
+		k.maps[at] = cachedMap{s.Copy(), coll.DetachMap(name)}
 	}
 }
 

@@ -91,7 +91,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		}
 		o.closers = append(o.closers, gates.Close)
 	}
-	judges, done, err := gates.Judges()
+	judges, done, err := gates.Judges(input)
 	if err != nil {
 		o.Close()
 		return nil, err

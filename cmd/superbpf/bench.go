@@ -192,7 +192,7 @@ func runBench(ctx context.Context, stdout, stderr io.Writer, s *benchSettings) e
 // compileBest builds all levels and returns the smallest object that loads in
 // the most kernels.
 func compileBest(ctx context.Context, b *benchmarks.Bench, cpu string, kernels *gates, o *outcome) ([]byte, error) {
-	judges, done, err := kernels.Judges()
+	judges, done, err := kernels.Judges(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func (s *sizesSettings) kernelCosts(ctx context.Context, stdout, stderr io.Write
 		}
 	}
 	t.Rows = append(t.Rows, []string{"all", "", fmt.Sprint(sum[0]), fmt.Sprint(sum[1]), fmt.Sprint(sum[2]), fmt.Sprint(sum[2] - sum[1]), "", ""})
-	judges, done, err := all.Judges()
+	judges, done, err := all.Judges(nil)
 	if err != nil {
 		return err
 	}

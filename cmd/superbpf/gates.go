@@ -73,14 +73,14 @@ func (g *gates) only(name string) *gates {
 	return &one
 }
 
-// Judges gives the gates for one object; done frees the maps that they made for
-// it.
-func (g *gates) Judges() (list []pipeline.Gate, done func(), err error) {
+// Judges gives the gates for one object and what replaces it, nil for any; done
+// frees the maps that they made for it.
+func (g *gates) Judges(object []byte) (list []pipeline.Gate, done func(), err error) {
 	done = func() {}
 	for _, n := range g.names {
 		if v := g.guests[n]; v != nil {
 			v.Forget()
-			list = append(list, gate{n + " (" + v.Release() + ")", v})
+			list = append(list, newGate(n+" ("+v.Release()+")", v, object))
 			continue
 		}
 		k, err := loader.NewKernel()
@@ -89,7 +89,7 @@ func (g *gates) Judges() (list []pipeline.Gate, done func(), err error) {
 		}
 		k.Type = g.typ
 		done = func() { k.Close() }
-		list = append(list, gate{runningKernel + " " + loader.Release(), k})
+		list = append(list, newGate(runningKernel+" "+loader.Release(), k, object))
 	}
 	return list, done, nil
 }
@@ -141,35 +141,4 @@ func (g *gates) Level() int {
 		level = min(level, g.levels[n])
 	}
 	return level
-}
-
-// kernel is one that judges: this host's or a virtual machine's.
-type kernel interface {
-	Load(ctx context.Context, object []byte, program string) (*loader.LoadResult, error)
-	LoadWhole(ctx context.Context, object []byte, program string) (*loader.LoadResult, error)
-}
-
-// gate lets the pipeline ask a kernel.
-type gate struct {
-	name   string
-	kernel kernel
-}
-
-func (g gate) Name() string { return g.name }
-
-func (g gate) Load(ctx context.Context, object []byte, program string) (pipeline.GateResult, error) {
-	return verdict(g.kernel.Load(ctx, object, program))
-}
-
-func (g gate) LoadWhole(ctx context.Context, object []byte, program string) (pipeline.GateResult, error) {
-	return verdict(g.kernel.LoadWhole(ctx, object, program))
-}
-
-func verdict(r *loader.LoadResult, err error) (pipeline.GateResult, error) {
-	if err != nil {
-		return pipeline.GateResult{FailSlot: -1}, err
-	}
-	return pipeline.GateResult{Accepted: r.Accepted, Reason: r.Reason.Line, Kind: string(r.Reason.Kind), Log: r.Log,
-		FailFunc: r.Function, FailSlot: r.Slot, XlatedBytes: r.XlatedBytes, JitedBytes: r.JitedBytes,
-		VerifiedInsns: r.Stats.Insns, Stack: r.Stats.Stack}, nil
 }

@@ -93,7 +93,7 @@ func TestMeasuredSlowdownIsWithdrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer kernels.Close()
-	judges, done, err := kernels.Judges()
+	judges, done, err := kernels.Judges(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

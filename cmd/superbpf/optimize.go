@@ -200,6 +200,10 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		res.Notes = append(res.Notes, fmt.Sprintf("Debug sections for debuggers and disassemblers (%s) described the old code and are empty now; "+
 			"line and function information for the kernel, bpftool and libbpf (.BTF, .BTF.ext) was moved with the code.", strings.Join(lost, " ")))
 	}
+	if list := needConstants(opt.Options.Gates, changedNames(res)); len(list) > 0 {
+		res.Notes = append(res.Notes, fmt.Sprintf("The kernel takes %s only with the constants that the object has in .rodata. Code that these switch off was proved, "+
+			"but the verifier has not seen it: where a loader sets other constants, load the output with these before it is used.", strings.Join(list, ", ")))
+	}
 	cert, err := pipeline.NewCertificate(input, res, opt.SolverName, opt.AllowAtomics)
 	if err != nil {
 		return err
@@ -214,6 +218,17 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		fmt.Fprintln(stderr, "superbpf: interrupted; the best result so far was written to", out)
 	}
 	return nil
+}
+
+// changedNames lists the programs whose code changed.
+func changedNames(res *pipeline.Result) []string {
+	var out []string
+	for i := range res.Functions {
+		if fr := &res.Functions[i]; len(fr.Steps) > 0 {
+			out = append(out, fr.Programs...)
+		}
+	}
+	return out
 }
 
 func printResult(w io.Writer, in, out string, opt *optimization, res *pipeline.Result, verbose, asJSON bool) error {

@@ -31,7 +31,7 @@ func verifyLoads(ctx context.Context, w, progress io.Writer, kernels []string, t
 		return err
 	}
 	defer g.Close()
-	judges, done, err := g.Judges()
+	judges, done, err := g.Judges(in)
 	if err != nil {
 		return err
 	}
@@ -44,11 +44,11 @@ func verifyLoads(ctx context.Context, w, progress io.Writer, kernels []string, t
 			continue
 		}
 		for _, j := range judges {
-			x, err := j.(gate).LoadWhole(ctx, in, f.Name)
+			x, err := j.(*gate).LoadWhole(ctx, in, f.Name)
 			if err != nil {
 				return err
 			}
-			y, err := j.(gate).LoadWhole(ctx, out, f.Name)
+			y, err := j.(*gate).LoadWhole(ctx, out, f.Name)
 			if err != nil {
 				return err
 			}

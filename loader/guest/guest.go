@@ -74,15 +74,25 @@ var errGone = errors.New("the virtual machine ended")
 // loader.Kernel.Load does. If the machine ends it is started anew, once. An
 // error means that no verdict was had.
 func (g *Guest) Load(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
-	return g.load(ctx, object, program, loader.Prepare(object, program, g.Type))
+	return g.load(ctx, loader.Prepare(object, program, g.Type), request{Object: object, Program: program, Type: g.Type})
+}
+
+// LoadUnset is loader.Kernel.LoadUnset.
+func (g *Guest) LoadUnset(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
+	p, has := loader.PrepareUnset(object, program, g.Type)
+	if !has {
+		return nil, nil
+	}
+	return g.load(ctx, p, request{Object: object, Program: program, Type: g.Type, Unset: true})
 }
 
 // LoadWhole is Load with all that the object holds, always.
 func (g *Guest) LoadWhole(ctx context.Context, object []byte, program string) (*loader.LoadResult, error) {
-	return g.load(ctx, object, program, nil)
+	return g.load(ctx, nil, request{Object: object, Program: program, Type: g.Type})
 }
 
-func (g *Guest) load(ctx context.Context, object []byte, program string, p *loader.Prepared) (*loader.LoadResult, error) {
+// load asks about a prepared program, if there is one, or the whole.
+func (g *Guest) load(ctx context.Context, p *loader.Prepared, whole request) (*loader.LoadResult, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for try := 0; ; try++ {
@@ -95,7 +105,7 @@ func (g *Guest) load(ctx context.Context, object []byte, program string, p *load
 			r, err = g.ask(ctx, request{Prepared: p})
 		}
 		if errors.Is(err, errWhole) {
-			r, err = g.ask(ctx, request{Object: object, Program: program, Type: g.Type})
+			r, err = g.ask(ctx, whole)
 		}
 		if err == nil || !errors.Is(err, errGone) {
 			return r, err
@@ -103,7 +113,7 @@ func (g *Guest) load(ctx context.Context, object []byte, program string, p *load
 		last := g.m.console.last()
 		g.m.kill()
 		if try > 0 {
-			return nil, fmt.Errorf("the virtual machine of Linux %s ended twice while loading %s; its last words: %s", g.img.Release, program, last)
+			return nil, fmt.Errorf("the virtual machine of Linux %s ended twice while loading %s; its last words: %s", g.img.Release, whole.Program, last)
 		}
 		m, err := boot(ctx, g.img)
 		if err != nil {

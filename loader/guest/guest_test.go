@@ -116,6 +116,10 @@ __attribute__((section("raw_tracepoint/sched_switch"))) int good(void *ctx) {
 __attribute__((section("socket"))) int bad(void *ctx) {
 	return *(int *)(*(long *)ctx + 8);
 }
+const volatile int on;
+__attribute__((section("socket"))) int off(void *ctx) {
+	return on ? *(int *)(*(long *)ctx + 8) : 0;
+}
 char _license[] __attribute__((section("license"))) = "GPL";
 `
 
@@ -128,6 +132,15 @@ func check(t *testing.T, g *Guest, raw []byte) {
 	r, err = g.Load(context.Background(), raw, "bad")
 	if err != nil || r.Accepted || r.Reason.Kind != loader.ReasonContext || r.Function != "bad" || r.Slot != 0 {
 		t.Fatalf("bad: %+v, %v", r, err)
+	}
+	for program, want := range map[string]string{"good": "", "off": "off"} {
+		r, err := g.LoadUnset(context.Background(), raw, program)
+		if err != nil || (r == nil) != (want == "") || r != nil && (r.Accepted || r.Function != want) {
+			t.Fatalf("%s, constants unknown: %+v, %v", program, r, err)
+		}
+		if r, err := g.Load(context.Background(), raw, program); err != nil || !r.Accepted {
+			t.Fatalf("%s: %+v, %v", program, r, err)
+		}
 	}
 }
 

@@ -158,7 +158,11 @@ func respond(k *loader.Kernel, q *request) (r response) {
 		return r
 	}
 	k.Type = q.Type
-	res, err := k.LoadWhole(context.Background(), q.Object, q.Program)
+	load := k.LoadWhole
+	if q.Unset {
+		load = k.LoadUnset
+	}
+	res, err := load(context.Background(), q.Object, q.Program)
 	if err != nil {
 		r.Err = err.Error()
 		return r

@@ -22,6 +22,8 @@ type request struct {
 	// Type is as in loader.Kernel.
 	Object        []byte
 	Program, Type string
+	// Unset asks as loader.Kernel.LoadUnset does.
+	Unset bool
 	// Forget frees the maps of earlier objects first.
 	Forget bool
 }

@@ -45,6 +45,8 @@ type GateResult struct {
 	// Bytes after the verifier's rewriting and after the JIT; instructions
 	// that the verifier processed.
 	XlatedBytes, JitedBytes, VerifiedInsns int
+	// Besides is what the verifier processed when it was asked in other ways too.
+	Besides int
 	// Stack is the depth in bytes of the program's frame and of those of its
 	// subprograms.
 	Stack []int

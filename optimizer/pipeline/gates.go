@@ -141,7 +141,7 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 		steps.Spend(ctx, stepLoad+stepVerified*int64(len(cand.Insns)))
 		var refusals []GateResult
 		for _, r := range rs {
-			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns))
+			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns+r.Besides))
 			sum.VerifiedInsns += r.VerifiedInsns
 			if !r.Accepted {
 				refusals = append(refusals, r)
