@@ -48,12 +48,15 @@ var table = []Pass{
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	{Name: "early", Doc: "load at once what a saved pointer is kept for", run: early},
 	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
+	// Before its mask is folded into the test.
+	{Name: "bit-tests", Doc: "shift a constant of two slots, not the bit that is tested in it", run: bitTests, values: true},
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
 	{Name: "comparisons", Doc: "fold what prepares a comparison into it", run: comparisons, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
+	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
 	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},
 	// Wider stores hide the ones that set their bytes before.
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
