@@ -18,6 +18,15 @@ type body struct {
 	same  bool  // the function was not replaced
 }
 
+// size is that of the written function, in bytes. One that could not be read has no
+// instructions, and is written as it was.
+func (b *body) size() int {
+	if b.same {
+		return b.fn.size
+	}
+	return b.at[len(b.at)-1]
+}
+
 // layout is what a section becomes.
 type layout struct {
 	sec    int
@@ -80,10 +89,7 @@ func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
 				}
 				return b.start + b.place(old-b.fn.off)
 			}
-			delta = b.start + b.at[len(b.at)-1] - (b.fn.off + b.fn.size)
-			if b.same {
-				delta = b.start - b.fn.off
-			}
+			delta = b.start + b.size() - (b.fn.off + b.fn.size)
 		}
 		return old + delta
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	delf "debug/elf"
 	"encoding/binary"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
@@ -90,7 +92,77 @@ func TestOneBadProgram(t *testing.T) {
 					t.Errorf("%s: %q", f.Name, f.Unsupported)
 				}
 			}
+			// They can be replaced, too.
+			out, err := o.Encode(shortened(o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(read(t, compile(t, "sample.c", "-g", "-mcpu=v2")).raw); len(out) == n {
+				t.Error("nothing was replaced")
+			}
 		})
+	}
+}
+
+// shortened lists what can be replaced of an object, each but the last instruction
+// that does nothing else than set a register.
+func shortened(o *Object) map[int]*prog.Func {
+	repl := map[int]*prog.Func{}
+	for i, f := range o.Functions() {
+		if f.Unsupported != "" || prog.Check(f) != nil {
+			continue
+		}
+		g := f.Clone()
+		for k := range g.Insns {
+			if in := &g.Insns[k]; in.Row().Kind == isa.KindALU && in.Ref == nil {
+				g.Insns[k] = prog.New(isa.Insn{Op: isa.Nop})
+				break
+			}
+		}
+		repl[i] = g
+	}
+	return repl
+}
+
+// An object that is damaged anywhere is refused, or read and written again; nothing
+// panics or takes for ever.
+func TestDamagedObjects(t *testing.T) {
+	var objects [][]byte
+	for _, name := range []string{"sample.c", "tables.c", "legacy.c", "odd.c"} {
+		objects = append(objects, compile(t, name, "-g", "-mcpu=v2", "-D__TARGET_ARCH_x86"))
+	}
+	written := 0
+	for seed := range uint64(600) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		raw := bytes.Clone(objects[r.IntN(len(objects))])
+		le := binary.LittleEndian
+		headers, count := int(le.Uint64(raw[40:])), int(le.Uint16(raw[60:]))
+		values := []uint64{0, 1, 7, 1 << 31, 1 << 32, 1 << 63, ^uint64(0), r.Uint64()}
+		switch r.IntN(4) {
+		case 0:
+			raw = raw[:r.IntN(len(raw))]
+		case 1:
+			for range 1 + r.IntN(4) {
+				raw[r.IntN(len(raw))] ^= 1 << r.IntN(8)
+			}
+		case 2: // in a section's header
+			le.PutUint64(raw[headers+8*r.IntN(8*count):], values[r.IntN(len(values))])
+		case 3:
+			le.PutUint64(raw[8*r.IntN(len(raw)/8):], values[r.IntN(len(values))])
+		}
+		o, err := Read(raw)
+		if err != nil {
+			continue
+		}
+		for _, repl := range []map[int]*prog.Func{nil, shortened(o)} {
+			if out, err := o.Encode(repl); err == nil {
+				LostSections(raw, out)
+				written++
+			}
+		}
+	}
+	if written < 200 {
+		t.Errorf("only %d were written", written)
 	}
 }
 

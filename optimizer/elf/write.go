@@ -152,7 +152,7 @@ func (o *Object) assemble(layouts []*layout) ([]byte, error) {
 			continue
 		}
 		var data []byte
-		if h.Off+h.Size <= uint64(len(o.raw)) {
+		if n := uint64(len(o.raw)); h.Off <= n && h.Size <= n-h.Off {
 			data = o.raw[h.Off : h.Off+h.Size]
 		}
 		switch {
@@ -172,6 +172,9 @@ func (o *Object) assemble(layouts []*layout) ([]byte, error) {
 			data = nil // describes the old code
 		}
 		if a := h.Addralign; a > 1 {
+			if a&(a-1) != 0 || a > maxAlign {
+				return nil, fmt.Errorf("section %s: an alignment of %d bytes: the object is damaged", s.Name, a)
+			}
 			for uint64(len(out))%a != 0 {
 				out = append(out, 0)
 			}
@@ -191,6 +194,9 @@ func (o *Object) assemble(layouts []*layout) ([]byte, error) {
 	return append(out, b.Bytes()...), nil
 }
 
+// maxAlign bounds the alignment of a section that is written, in bytes.
+const maxAlign = 1 << 16
+
 // moveSymbols gives symbols in moved sections their new places and sizes.
 func moveSymbols(data []byte, bySec map[int]*layout) ([]byte, error) {
 	syms := make([]delf.Sym64, len(data)/24)
@@ -208,10 +214,7 @@ func moveSymbols(data []byte, bySec map[int]*layout) ([]byte, error) {
 			for _, b := range l.bodies {
 				if b.fn.off == int(s.Value) {
 					start = b.start
-					s.Size = uint64(b.at[len(b.at)-1])
-					if b.same {
-						s.Size = uint64(b.fn.size)
-					}
+					s.Size = uint64(b.size())
 				}
 			}
 		}
