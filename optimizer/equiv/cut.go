@@ -66,6 +66,9 @@ func (s *sim) newCut(at, qt int) *cut {
 	// No other proof in this context has these names: that terms do not mention
 	// a cut's variables before it is entered is relied on.
 	k.prefix = fmt.Sprintf("cut%d.%d.", s.v.sims, k.id)
+	if s.alone() {
+		k.prefix = s.names[at]
+	}
 	s.cuts[[2]int{at, qt}] = k
 	s.order = append(s.order, k)
 	s.stats.Cuts++

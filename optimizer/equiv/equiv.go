@@ -90,6 +90,7 @@ type Validator struct {
 	sims   int   // made so far
 	told   int64 // work in c that was counted as steps
 	last   *analysed
+	known  *visits // in c
 	tests  *tests
 
 	cache      map[verdictKey]Result
@@ -109,7 +110,7 @@ const maxTerms = 400_000
 
 func (v *Validator) reset() error {
 	v.Close()
-	v.last, v.told = nil, 0
+	v.last, v.known, v.told = nil, nil, 0
 	v.c = smt.NewCtx(smt.Options{Raw: v.opt.Raw})
 	if v.opt.Solver == "none" {
 		return nil
@@ -311,6 +312,14 @@ type sim struct {
 	slots  []slot
 	stats  Stats
 	proved map[[2]smt.Term]bool
+
+	// Of a function that is run beside itself: the visits of its cuts, by where they
+	// are, those of an earlier one, the points of the visit at hand, and the cuts'
+	// names.
+	visits map[int]*visit
+	known  *visits
+	points []point
+	names  map[int]string
 
 	facts []smt.Term
 	local *local // nil in a proof over the whole functions

@@ -26,7 +26,7 @@ func newSide(f *prog.Func) *side {
 // step executes instruction k of the side's function.
 func (s *sim) step(x *side, k int, st *symex.State) (smt.Term, error) {
 	in := &x.f.Insns[k]
-	s.e.Unused = in.IsCall() && !x.live.After[k].Has(isa.R0)
+	s.e.Unused = x.unused(k)
 	cond, err := s.e.Step(st, in)
 	s.e.Unused = false
 	return cond, err
@@ -44,8 +44,12 @@ func (s *side) joins() []int {
 	for _, b := range s.g.Order {
 		n := 0
 		for _, p := range s.g.Blocks[b].Preds {
-			if s.g.Pos[p] >= 0 {
-				n++
+			if s.g.Pos[p] < 0 {
+				continue
+			}
+			last := &s.f.Insns[s.g.Blocks[p].To-1]
+			if n++; last.Target == s.g.Blocks[p].To && !last.EndsBlock() {
+				n++ // both ways of a jump to the next instruction
 			}
 		}
 		if n > 1 || heads[b] {
@@ -88,6 +92,9 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 		}
 		for _, b := range qj {
 			s.q.stopAt(b)
+		}
+		if s.alone() {
+			s.nameStops()
 		}
 		return s
 	}

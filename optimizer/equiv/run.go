@@ -60,6 +60,12 @@ func (s *sim) run() error {
 		if s.stats.Regions++; s.stats.Regions > 40*len(s.order)+200 {
 			return giveUp("the relation between the functions does not settle")
 		}
+		if s.alone() {
+			if err := s.learn(k); err != nil {
+				return err
+			}
+			continue
+		}
 		ps, qs := s.enter(k)
 		if err := s.region(k.at, k.qt, ps, qs); err != nil {
 			return err
@@ -87,17 +93,6 @@ func (s *sim) region(at, qt int, ps, qs *symex.State) error {
 	pe, err := s.paths(s.p, at, ps)
 	if err != nil {
 		return err
-	}
-	if s.alone() {
-		s.stats.Paths += len(pe)
-		for i := range pe {
-			if x := &pe[i]; x.at >= 0 {
-				if err := s.carry(x.at, x.at, x.state, x.state, x.state.Path); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
 	}
 	known := map[smt.Term]bool{}
 	var pCalls []smt.Term
@@ -213,9 +208,16 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 				return nil, giveUp("a path is too long")
 			}
 			in := &x.f.Insns[w.at]
+			var before *symex.State
+			if s.alone() {
+				before = w.st.Clone()
+			}
 			cond, err := s.step(x, w.at, w.st)
 			if err != nil {
 				return nil, err
+			}
+			if s.alone() {
+				s.points = append(s.points, point{w.at, before, cond})
 			}
 			if in.Row().Kind == isa.KindExit {
 				ends = append(ends, end{at: -1, state: w.st, cond: w.cond, calls: w.calls})

@@ -59,73 +59,53 @@ type analysed struct {
 
 func (v *Validator) values(ctx context.Context, f *prog.Func) (*Values, error) {
 	s := newSim(ctx, v, f, f, everyJoin)
+	s.known = v.known.serving(s)
+	s.visits = map[int]*visit{}
 	if err := s.run(); err != nil {
 		return nil, err
 	}
 	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns))}
 	s.e.Align, s.e.OnToken = nil, nil
 	for _, k := range s.order {
-		if ctx.Err() != nil {
-			return nil, giveUp("out of time")
-		}
-		st, _ := s.enter(k)
-		if err := s.record(out, k.at, st); err != nil {
-			return nil, err
+		for _, p := range s.visits[k.at].points {
+			out.Before[p.at], out.Cond[p.at] = p.st, p.cond
 		}
 	}
+	for _, k := range s.order {
+		s.ages(out, k.at)
+	}
+	v.known = s.remember()
 	return out, nil
 }
 
-// record walks the tree of blocks below a cut.
-func (s *sim) record(out *Values, from int, st *symex.State) error {
+// ages fills in Age in the tree of blocks below a cut.
+func (s *sim) ages(out *Values, from int) {
 	type todo struct {
 		at  int
-		st  *symex.State
 		age [isa.NumRegs]int
 	}
-	work := []todo{{at: from, st: st}}
+	work := []todo{{at: from}}
 	for len(work) > 0 {
 		w := work[len(work)-1]
 		work = work[:len(work)-1]
-		for first := true; first && w.at == from || !s.p.stop[w.at]; first = false {
-			s.v.spend(s.ctx, stepInsn)
+		for first := true; first || !s.p.stop[w.at] && out.Before[w.at] != nil; first = false {
 			k := w.at
 			in := &s.p.f.Insns[k]
-			out.Before[k], out.Age[k] = w.st.Clone(), w.age
-			cond, err := s.step(s.p, k, w.st)
-			if err != nil {
-				return err
-			}
+			out.Age[k] = w.age
 			for r := isa.R0; r < isa.FP; r++ {
 				if in.Def().Has(r) {
 					w.age[r] = k + 1
 				}
 			}
-			out.Cond[k] = cond
-			if in.Row().Kind == isa.KindExit {
+			if in.Target >= 0 && !s.p.stop[in.Target] && out.Before[in.Target] != nil {
+				work = append(work, todo{in.Target, w.age})
+			}
+			if in.EndsBlock() {
 				break
 			}
-			d := no
-			switch {
-			case cond != 0:
-				d = s.decide(cond, w.st.Path)
-			case in.Target >= 0:
-				d = yes
-			}
-			if d == maybe {
-				other := todo{in.Target, w.st.Clone(), w.age}
-				other.st.Path = append(other.st.Path, cond)
-				if !s.p.stop[other.at] {
-					work = append(work, other)
-				}
-				w.st.Path = append(w.st.Path, s.c.Not(cond))
-			}
-			if w.at++; d == yes {
-				w.at = in.Target
-			}
+			w.at++
 		}
 	}
-	return nil
 }
 
 // Decided tells whether the conditional jump at k always goes one way.

@@ -107,13 +107,13 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	}
 	result := c.UF("result", 64, tok)
 	if h.MapValue {
-		e.regions[result] = Region{Kind: MapValue, Map: m}
+		e.SetRegion(result, Region{Kind: MapValue, Map: m})
 		if m == nil || m.Inner != nil || m.Type == prog.MapArrayOfMaps || m.Type == prog.MapHashOfMaps {
-			e.regions[result] = Region{}
+			e.SetRegion(result, Region{})
 		}
 	}
 	if h.Record {
-		e.regions[result] = Region{Kind: Record}
+		e.SetRegion(result, Region{Kind: Record})
 	}
 	if e.present(s, h, m, reads) {
 		s.Path = append(s.Path, c.Ne(result, c.Const(0, 64)))
@@ -136,12 +136,12 @@ func (e *Engine) accessSize(s *State, h *isa.Helper, kind isa.ArgKind, i int, m 
 	switch kind {
 	case isa.ArgMapKey:
 		if m != nil {
-			e.assume[fmt.Sprintf("map %s keeps its key size of %d bytes", m.Name, m.KeySize)] = true
+			e.relies(fmt.Sprintf("map %s keeps its key size of %d bytes", m.Name, m.KeySize))
 			return int(m.KeySize), true
 		}
 	case isa.ArgMapValue:
 		if m != nil {
-			e.assume[fmt.Sprintf("map %s keeps its value size of %d bytes", m.Name, m.ValueSize)] = true
+			e.relies(fmt.Sprintf("map %s keeps its value size of %d bytes", m.Name, m.ValueSize))
 			return int(m.ValueSize), true
 		}
 	case isa.ArgMemWriteFixed:
@@ -206,9 +206,9 @@ func (e *Engine) present(s *State, h *isa.Helper, m *prog.Map, key []smt.Term) b
 		return false
 	}
 	if k, ok := c.IsConst(index); ok {
-		e.assume[fmt.Sprintf("array %s has more than %d entries", m.Name, k)] = true
+		e.relies(fmt.Sprintf("array %s has more than %d entries", m.Name, k))
 	} else {
-		e.assume[fmt.Sprintf("array %s has at least %d entries", m.Name, m.MaxEntries)] = true
+		e.relies(fmt.Sprintf("array %s has at least %d entries", m.Name, m.MaxEntries))
 	}
 	return true
 }
@@ -276,7 +276,7 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	result := e.C.UF("result", 64, tok)
 	if frame {
 		e.clobberStack(s, tok)
-		e.regions[result] = Region{Kind: Any}
+		e.SetRegion(result, Region{Kind: Any})
 	}
 	e.clobber(s, result)
 	return nil

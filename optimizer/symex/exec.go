@@ -43,7 +43,7 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 		if in.Patched() { // the loader may change the width too
 			v := e.C.UF("patched-"+row.Name, 64, e.Memory(s), e.stackIfPointer(s, a), a)
 			if e.RegionOf(a).framed() {
-				e.regions[v] = Region{Kind: Any}
+				e.SetRegion(v, Region{Kind: Any})
 			}
 			s.Regs[in.Dst] = v
 			return 0, nil
@@ -144,14 +144,14 @@ func (e *Engine) wideImmediate(in *prog.Insn, imm smt.Term) smt.Term {
 	switch r.Kind {
 	case prog.RefMap:
 		t := e.C.UF("map:"+r.Name, 64)
-		e.regions[t] = Region{Kind: MapPtr, Map: r.Map}
-		e.maps[r.Name] = true
+		e.SetRegion(t, Region{Kind: MapPtr, Map: r.Map})
+		e.names(r.Name)
 		return t
 	case prog.RefMapValue, prog.RefKconfig:
 		t := e.C.UF("data:"+r.Name, 64)
-		e.regions[t] = Region{Kind: MapValue, Map: r.Map}
+		e.SetRegion(t, Region{Kind: MapValue, Map: r.Map})
 		if r.Map == nil {
-			e.regions[t] = Region{}
+			e.SetRegion(t, Region{})
 		}
 		return e.C.Add(t, e.C.Const(uint64(r.Off), 64))
 	case prog.RefCORE:
@@ -258,14 +258,14 @@ func (e *Engine) oldValue(s *State, a smt.Term, o *operands, row *isa.Row) (smt.
 	}
 	tok := e.aligned(e.C.UF("call:"+row.Name, 0, args...), s)
 	if e.Plain != nil && row.ReadModifyWrite() && e.Plain(tok) {
-		e.assume[AtomicsAllowed] = true
+		e.relies(AtomicsAllowed)
 		return e.load(s, a, int(row.Width/8))
 	}
 	e.made(tok)
 	s.Effect = tok
 	old := e.C.UF("old", row.Width, tok)
 	if e.RegionOf(a).framed() {
-		e.regions[old] = Region{Kind: Any}
+		e.SetRegion(old, Region{Kind: Any})
 	}
 	return old, nil
 }

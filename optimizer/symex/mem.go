@@ -265,7 +265,7 @@ func (e *Engine) read(s *State, addr smt.Term, width uint8) (v smt.Term, whole b
 	case r.Kind == Context && base == e.ctx:
 		if pr, ok := e.contextPointer(off, n); ok {
 			t := e.C.UF(fmt.Sprintf("context-pointer%d", off), 64, e.Freeze(s, "ctx"))
-			e.regions[t] = pr
+			e.SetRegion(t, pr)
 			return t, true, nil
 		}
 	case r.Kind == Context && n >= 4:

@@ -87,6 +87,12 @@ func (c Coarse) of(r Region) Region {
 // pointer does. Where a pointer into the frame cannot be ruled out the answer
 // is Any.
 func (e *Engine) RegionOf(t smt.Term) Region {
+	r := e.regionOf(t)
+	e.write(event{kind: asked, term: t, region: r})
+	return r
+}
+
+func (e *Engine) regionOf(t smt.Term) Region {
 	if r, ok := e.regions[t]; ok {
 		return r
 	}
@@ -96,7 +102,7 @@ func (e *Engine) RegionOf(t smt.Term) Region {
 		var found Region
 		many, frame := false, false
 		for i, a := range n.Args {
-			r := e.RegionOf(a)
+			r := e.regionOf(a)
 			if r.Kind == Scalar {
 				continue
 			}
@@ -111,7 +117,7 @@ func (e *Engine) RegionOf(t smt.Term) Region {
 			return Region{Kind: Any}
 		}
 	case smt.OpIte:
-		a, b := e.RegionOf(n.Args[1]), e.RegionOf(n.Args[2])
+		a, b := e.regionOf(n.Args[1]), e.regionOf(n.Args[2])
 		switch {
 		case a == b:
 			return a

@@ -44,12 +44,16 @@ func (e *Engine) note(t smt.Term, g Group) {
 	if g.Chunks == nil {
 		return
 	}
+	e.write(event{kind: isShape, term: t, shape: shape(g.Chunks)})
+	e.noteShape(t, shape(g.Chunks))
+}
+
+func (e *Engine) noteShape(t smt.Term, s shape) {
 	m := e.shapes.of[e.side]
 	if m == nil {
 		m = map[smt.Term][]shape{}
 		e.shapes.of[e.side] = m
 	}
-	s := shape(g.Chunks)
 	if slices.ContainsFunc(m[t], func(o shape) bool { return s.covers(o) && o.covers(s) }) {
 		return
 	}

@@ -147,6 +147,7 @@ type Engine struct {
 	side    int
 	assume  map[string]bool
 	maps    map[string]bool // named by the functions
+	log     *Log
 }
 
 // NewEngine makes an engine over c for versions of f. callee gives the functions
@@ -180,7 +181,7 @@ func (e *Engine) argument(r isa.Reg, a prog.Arg) smt.Term {
 		e.regions[t] = Region{Kind: Packet}
 	case prog.ArgMapValue:
 		e.regions[t] = Region{Kind: MapValue, Map: a.Map}
-		e.maps[a.Map.Name] = true
+		e.names(a.Map.Name)
 	case prog.ArgScalar:
 		if a != prog.ScalarArg {
 			e.given = append(e.given, e.C.Ule(e.C.Const(a.Min, 64), t), e.C.Ule(t, e.C.Const(a.Max, 64)))
@@ -232,10 +233,16 @@ func (e *Engine) Start() *State {
 }
 
 // SetRegion declares what a variable points into.
-func (e *Engine) SetRegion(t smt.Term, r Region) { e.regions[t] = r }
+func (e *Engine) SetRegion(t smt.Term, r Region) {
+	e.regions[t] = r
+	e.write(event{kind: isRegion, term: t, region: r})
+}
 
 // ClearRegion forgets what a variable points into.
-func (e *Engine) ClearRegion(t smt.Term) { delete(e.regions, t) }
+func (e *Engine) ClearRegion(t smt.Term) {
+	delete(e.regions, t)
+	e.write(event{kind: noRegion, term: t})
+}
 
 // split writes an address as base plus constant offset.
 func (e *Engine) split(addr smt.Term) (base smt.Term, off int64) {
