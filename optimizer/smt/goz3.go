@@ -8,6 +8,8 @@ package smt
 //   Z3_params p = Z3_mk_params(c);
 //   Z3_params_inc_ref(c, p);
 //   Z3_params_set_uint(c, p, Z3_mk_string_symbol(c, "rlimit"), rlimit);
+//   // Z3's handler of SIGINT would replace Go's, which ends the process.
+//   Z3_params_set_bool(c, p, Z3_mk_string_symbol(c, "ctrl_c"), false);
 //   Z3_solver_set_params(c, s, p);
 //   Z3_params_dec_ref(c, p);
 // }
