@@ -16,6 +16,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/rules"
 	"github.com/superbpf/superbpf/optimizer/search"
+	"github.com/superbpf/superbpf/optimizer/smt"
 )
 
 // optimization is everything that a run of the pipeline needs.
@@ -101,7 +102,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		o.Close()
 		return nil, fail(exitUsage, "--allow-atomics changes accesses that --preserve-shared keeps: choose one")
 	}
-	validator, err := equiv.New(equiv.Options{Solver: s.solver, Callee: obj.Callee, AllowAtomics: o.AllowAtomics, PreserveShared: s.preserve, Places: true})
+	validator, err := equiv.New(equiv.Options{Solver: s.solver, Limits: smt.Limits{Steps: solverSteps[s.level]}, Callee: obj.Callee, AllowAtomics: o.AllowAtomics, PreserveShared: s.preserve, Places: true})
 	if err != nil {
 		o.Close()
 		return nil, err
@@ -165,6 +166,10 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	}
 	return o, nil
 }
+
+// solverSteps bounds a question to the solver, in its own units, by effort: zero for
+// smt.DefaultLimits. Hardly any is answered at all that is not answered early.
+var solverSteps = [...]uint32{1: 200_000, 3: 0}
 
 // exploring is the number of other orders of passes that are tried, by effort.
 var exploring = [...]int{2: 30, 3: 1000}

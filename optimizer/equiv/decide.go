@@ -24,7 +24,7 @@ func (s *sim) unsat(terms []smt.Term) bool {
 	r, _, err := s.v.solver.Check(s.ctx, s.v.opt.Limits, terms...)
 	s.v.spend(s.ctx, stepQuery)
 	if err != nil || r == smt.Unknown {
-		s.v.spend(s.ctx, stepUnknown)
+		s.v.spend(s.ctx, s.v.stepUnknown())
 		s.stats.SolverUnknown++
 		return false
 	}

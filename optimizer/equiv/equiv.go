@@ -121,12 +121,21 @@ func (v *Validator) reset() error {
 }
 
 // Steps for what is not counted in terms: executing an instruction, which copies
-// states; a question to the solver, and one that it gave up on.
+// states; a question to the solver, and one that it gave up on at its default
+// limit.
 const (
 	stepInsn    = 10
 	stepQuery   = 20_000
-	stepUnknown = 5_000_000
+	stepGivenUp = 5_000_000
 )
+
+// stepUnknown is stepGivenUp at the limit that questions have.
+func (v *Validator) stepUnknown() int64 {
+	if n := v.opt.Limits.Steps; n > 0 {
+		return stepGivenUp * int64(n) / int64(smt.DefaultLimits.Steps)
+	}
+	return stepGivenUp
+}
 
 // Spend counts the work since it was called last as steps of ctx: that of whoever
 // makes terms in the context of Values.

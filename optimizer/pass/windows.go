@@ -1,9 +1,9 @@
 package pass
 
 import (
+	"fmt"
 	"slices"
 
-	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
@@ -83,31 +83,37 @@ func (r *run) window(from, to int) bool {
 	return true
 }
 
-// found remembers what was found for the windows of a function while its values
-// stay the same: a pass runs again for each set of sites.
+// found remembers what was found for a window while there are the same terms: a
+// pass runs again for each set of sites, and on what is the same in a rewritten
+// function.
 type found struct {
-	vals *equiv.Values
-	in   map[[2]int]*isa.Insn // nil: there is nothing
+	c  *smt.Ctx
+	in map[question]isa.Insn // a Nop: there is nothing
+}
+
+// question is all that an answer depends on, but for the level of instructions.
+type question struct {
+	regs [isa.NumRegs]smt.Term
+	d    isa.Reg
+	goal smt.Term
+	imms string
 }
 
 // instead is one instruction that does what a window does.
 func (r *run) instead(from, to int, st *symex.State, d isa.Reg, goal smt.Term) (isa.Insn, bool) {
-	if r.windows.vals != r.vals {
-		r.windows = found{r.vals, map[[2]int]*isa.Insn{}}
+	if r.windows.c != r.vals.C {
+		r.windows = found{r.vals.C, map[question]isa.Insn{}}
 	}
-	at := [2]int{from, to}
-	if got, ok := r.windows.in[at]; ok {
-		if got == nil {
-			return isa.Insn{}, false
+	imms := r.immediates(from, to)
+	q := question{st.Regs, d, goal, fmt.Sprint(imms)}
+	in, ok := r.windows.in[q]
+	if !ok {
+		if in, ok = r.synthesize(st, d, goal, imms); !ok {
+			in = isa.Insn{Op: isa.Nop}
 		}
-		return *got, true
+		r.windows.in[q] = in
 	}
-	in, ok := r.synthesize(st, d, goal, r.immediates(from, to))
-	r.windows.in[at] = nil
-	if ok {
-		r.windows.in[at] = &in
-	}
-	return in, ok
+	return in, in.Op != isa.Nop
 }
 
 // addInstead makes the address that instruction k loads out of another one in

@@ -241,8 +241,11 @@ func Check(f *Func) error {
 // Compact removes no-ops and retargets jumps. A jump to a removed instruction
 // goes to the next that remains.
 func (f *Func) Compact() {
+	if !slices.ContainsFunc(f.Insns, func(in Insn) bool { return in.Op == isa.Nop }) {
+		return
+	}
 	at := make([]int, len(f.Insns)+1)
-	out := f.Insns[:0:0]
+	out := make([]Insn, 0, len(f.Insns))
 	for k := range f.Insns {
 		at[k] = len(out)
 		if f.Insns[k].Op != isa.Nop {
