@@ -105,6 +105,9 @@ func (c *Comparison) String() string {
 	if c.Latency.Crowded {
 		s += "\n  this host has more XDP programs than the kernel calls directly: differences look smaller than they are"
 	}
+	if l := c.Latency; l.noisy() {
+		s += fmt.Sprintf("\n  something else slowed this CPU down in %d of %d rounds: measure again on a quieter machine", l.Disturbed, l.Rounds)
+	}
 	if c.Latency.Shared {
 		s += "\n  another measurement ran on this host at the same time"
 	}

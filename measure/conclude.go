@@ -1,6 +1,9 @@
 package measure
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // collect reduces an epoch's samples of one input to one figure for each load:
 // see lowerOf.
@@ -49,6 +52,34 @@ func (s *session) weigh(est [][]loads, floor [][]float64) (total []loads, floors
 	return total, floors
 }
 
+// offsets tells how far the single estimates of the measuring loop's time were
+// from those taken off, inputs weighed.
+func (s *session) offsets(floor [][]float64, taken []float64) []float64 {
+	var out []float64
+	sum := 0.0
+	for i, in := range s.o.Inputs {
+		sum += in.weight()
+		if out == nil {
+			out = make([]float64, len(floor[i]))
+		}
+		for k, f := range floor[i] {
+			out[k] += (f - taken[i]) * in.weight()
+		}
+	}
+	for k := range out {
+		out[k] /= sum
+	}
+	return out
+}
+
+func shifted(v []float64, by float64) []float64 {
+	out := slices.Clone(v)
+	for k := range out {
+		out[k] += by
+	}
+	return out
+}
+
 // conclude weighs the inputs, compares, and lets the control judge.
 func (s *session) conclude() {
 	r := s.result
@@ -57,8 +88,9 @@ func (s *session) conclude() {
 	}
 	var total []loads
 	total, r.Floor = s.weigh(s.est, s.floor)
+	off := s.offsets(s.floor, r.Floor)
 	s.concludeCounts()
-	r.Control = compare("control", total[0], total[1], s.o.Seed)
+	r.Control = compare("control", total[0], total[1], off, s.o.Seed)
 	if v := s.o.Thresholds.decide(r.Control); v != NoDifference {
 		r.Reason = fmt.Sprintf("the base measured %s than itself (%+.3f ns, %+.3f to %+.3f): the machine is too noisy",
 			v, r.Control.Change.Mid, r.Control.Change.Low, r.Control.Change.High)
@@ -76,15 +108,16 @@ func (s *session) conclude() {
 	}
 	for j, sub := range s.subjects[2:] {
 		// The control is a second measurement of the base: use both.
-		r.Rivals = append(r.Rivals, verdict(compare(sub.Name, pool(total[0], total[1]), total[j+2], s.o.Seed+uint64(j)+1)))
+		r.Rivals = append(r.Rivals, verdict(compare(sub.Name, pool(total[0], total[1]), total[j+2], off, s.o.Seed+uint64(j)+1)))
 	}
 	if len(s.o.Inputs) < 2 {
 		return
 	}
 	for i := range s.o.Inputs {
 		var row []Diff
+		off := shifted(s.floor[i], -r.Floor[i])
 		for j, sub := range s.subjects[2:] {
-			row = append(row, verdict(compare(sub.Name, pool(s.est[i][0], s.est[i][1]), s.est[i][j+2], s.o.Seed+uint64(j)+1)))
+			row = append(row, verdict(compare(sub.Name, pool(s.est[i][0], s.est[i][1]), s.est[i][j+2], off, s.o.Seed+uint64(j)+1)))
 		}
 		r.ByInput = append(r.ByInput, row)
 	}

@@ -82,10 +82,11 @@ func (s *session) collectCounts(i, perEpoch int) {
 // concludeCounts compares events per run, inputs weighed as for times.
 func (s *session) concludeCounts() {
 	for c, name := range s.counters.Names() {
-		total, _ := s.weigh(s.counted[c].est, s.counted[c].floor)
+		total, floor := s.weigh(s.counted[c].est, s.counted[c].floor)
+		off := s.offsets(s.counted[c].floor, floor)
 		r := CounterResult{Name: name}
 		for j, sub := range s.subjects[2:] {
-			r.Rivals = append(r.Rivals, compare(sub.Name, pool(total[0], total[1]), total[j+2], s.o.Seed+uint64(j)+1))
+			r.Rivals = append(r.Rivals, compare(sub.Name, pool(total[0], total[1]), total[j+2], off, s.o.Seed+uint64(j)+1))
 		}
 		s.result.Counters = append(s.result.Counters, r)
 	}

@@ -179,14 +179,14 @@ func (r *InterfaceResult) conclude(subjects []Subject, o InterfaceOptions) error
 		r.Reason = fmt.Sprintf("only %d of %d rounds had %d packets for each program", len(full[0]), o.Rounds, leastPackets)
 		return nil
 	}
-	r.Control = compare("control", full[0], full[1], o.Seed)
+	r.Control = compare("control", full[0], full[1], nil, o.Seed)
 	if v := o.Thresholds.decide(r.Control); v == NoDifference {
 		r.Control.Verdict = v
 	} else {
 		r.Reason = fmt.Sprintf("the base measured %s than itself (%+.3f ns): the traffic is not steady", v, r.Control.Change.Mid)
 	}
 	for j, s := range subjects[2:] {
-		d := compare(s.Name, pool(full[0], full[1]), full[j+2], o.Seed+uint64(j)+1)
+		d := compare(s.Name, pool(full[0], full[1]), full[j+2], nil, o.Seed+uint64(j)+1)
 		if r.Reason == "" {
 			d.Verdict = o.Thresholds.decide(d)
 		}

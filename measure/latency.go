@@ -91,6 +91,12 @@ type LatencyResult struct {
 	// called through a pointer.
 	Shared  bool `json:"shared,omitempty"`
 	Crowded bool `json:"crowded,omitempty"`
+	// Rounds is how many count, Repeated how many were left out and run again
+	// because something else slowed the CPU down, Disturbed how many count although
+	// something did.
+	Rounds    int `json:"rounds"`
+	Repeated  int `json:"repeated,omitempty"`
+	Disturbed int `json:"disturbed,omitempty"`
 	// Reason says why the verdicts are void.
 	Reason string `json:"void,omitempty"`
 	// Samples are the raw data of the session, in the order taken, Counts the

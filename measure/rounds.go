@@ -117,7 +117,7 @@ func (s *session) rounds(ctx context.Context, e, i int, in Input) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.round(e, i, r, in); err != nil {
+		if err := s.quietRound(ctx, e, i, r, in); err != nil {
 			return err
 		}
 		s.done++

@@ -81,6 +81,7 @@ func (s *session) measure(ctx context.Context) (_ *LatencyResult, err error) {
 	inputs := len(s.o.Inputs)
 	s.result = &LatencyResult{Type: s.kind.name, Repeats: make([]int, inputs), Fresh: make([]bool, inputs), Floor: make([]float64, inputs)}
 	s.ofTotal = epochs * inputs * s.o.Rounds
+	s.result.Rounds = s.ofTotal
 	s.floor = make([][]float64, inputs)
 	s.est = make([][]loads, inputs)
 	for i := range s.est {

@@ -61,6 +61,9 @@ type Diff struct {
 	Rival Interval `json:"rival_ns"`
 	// Change is rival minus base; negative is faster.
 	Change Interval `json:"change_ns"`
+	// Relative is the rival's time over the base's; all zero where the base is
+	// not told from a program that does nothing.
+	Relative Interval `json:"ratio"`
 	// PValue is Mann and Whitney's, over the loads of both sides.
 	PValue  float64 `json:"p"`
 	Verdict Verdict `json:"verdict"`
@@ -74,20 +77,19 @@ func (d Diff) Percent() float64 {
 	return 100 * d.Change.Mid / d.Base.Mid
 }
 
-// Resolution is the shortest time that a ratio is quoted for, in ns: below it the
-// measuring loop's own jitter drowns the program.
-const Resolution = 5
+// widestRatio is the widest interval that a ratio is quoted with.
+const widestRatio = 0.5
 
 // Ratio returns the rival's time in relation to the base's, with its interval.
-// It is not ok where the base is too short, or the measurement too coarse, for
-// a ratio to mean anything: the difference in ns is all there is to say. A rival
-// that takes no longer than the measuring loop has a ratio of 0.
+// It is not ok where the session proves nothing, where the base is not told from
+// a program that does nothing, or where the interval is wider than 0.5: the
+// difference in ns is all there is to say.
 func (d Diff) Ratio() (mid, low, high float64, ok bool) {
-	b := d.Base.Mid
-	if d.Verdict == Void || !(b >= Resolution) || !(d.Base.Low > 0) || !(d.Change.High-d.Change.Low <= b/2) {
+	r := d.Relative
+	if d.Verdict == Void || !(d.Base.Low > 0) || !(r.High > 0) || !(r.High-r.Low <= widestRatio) {
 		return 0, 0, 0, false
 	}
-	return max(0, 1+d.Change.Mid/b), max(0, 1+d.Change.Low/b), max(0, 1+d.Change.High/b), true
+	return r.Mid, r.Low, r.High, true
 }
 
 const (
@@ -137,8 +139,11 @@ func lowerOf(v []float64) float64 {
 // compare estimates rival minus base by Hodges and Lehmann: the median of the
 // differences of all pairs of loads of the same epoch. Where a program lands in
 // memory moves short programs by several percent, so a load, not a sample, is
-// the unit that the bootstrap draws; epochs are drawn first.
-func compare(name string, base, rival loads, seed uint64) Diff {
+// the unit that the bootstrap draws; epochs are drawn first. floor holds how far
+// single estimates of the measuring loop's own time, which base and rival are
+// without, were from the one that was taken off: the ratio of short programs
+// hangs on it.
+func compare(name string, base, rival loads, floor []float64, seed uint64) Diff {
 	rng := rand.New(rand.NewPCG(seed, 0x5eed))
 	pairs := func(a, b []float64, out []float64) []float64 {
 		for _, x := range a {
@@ -153,18 +158,30 @@ func compare(name string, base, rival loads, seed uint64) Diff {
 		all = pairs(base[e], rival[e], all)
 	}
 	d := Diff{Name: name, Base: spread(base, rng), Rival: spread(rival, rng), PValue: 1}
-	draws := make([]float64, bootstrapRounds)
-	var buf, a, b []float64
+	draws, relative := make([]float64, bootstrapRounds), make([]float64, bootstrapRounds)
+	var buf, a, b, times, off []float64
+	known := d.Base.Mid > 0
 	for i := range draws {
-		buf = buf[:0]
+		buf, times = buf[:0], times[:0]
 		for range base {
 			e := rng.IntN(len(base))
 			a, b = resample(base[e], a[:0], rng), resample(rival[e], b[:0], rng)
-			buf = pairs(a, b, buf)
+			buf, times = pairs(a, b, buf), append(times, a...)
 		}
 		draws[i] = middleOf(buf)
+		t := middleOf(times)
+		if len(floor) > 0 {
+			off = resample(floor, off[:0], rng)
+			t -= middleOf(off)
+		}
+		if known = known && t > 0; known {
+			relative[i] = max(0, 1+draws[i]/t)
+		}
 	}
 	d.Change = interval(median(all), draws)
+	if known {
+		d.Relative = interval(max(0, 1+d.Change.Mid/d.Base.Mid), relative)
+	}
 	if u, err := mstats.MannWhitneyUTest(base.flat(), rival.flat(), mstats.LocationDiffers); err == nil {
 		d.PValue = u.P
 	}
@@ -223,3 +240,24 @@ func (t Thresholds) decide(d Diff) Verdict {
 	}
 	return NoDifference
 }
+
+// MeanRatio is the geometric mean of ratios, with its 95 % interval: errors of
+// the ratios are taken for independent, and for normal on the logarithmic scale.
+// Ratios must be above 0; the mean of none is 0.
+func MeanRatio(ratios []Interval) Interval {
+	if len(ratios) == 0 {
+		return Interval{}
+	}
+	var sum, variance float64
+	for _, r := range ratios {
+		sum += math.Log(r.Mid)
+		half := math.Log(r.High/max(r.Low, leastRatio)) / 2
+		variance += half * half
+	}
+	n := float64(len(ratios))
+	mid, half := sum/n, math.Sqrt(variance)/n
+	return Interval{math.Exp(mid), math.Exp(mid - half), math.Exp(mid + half)}
+}
+
+// leastRatio keeps the logarithm of an interval's lower end finite.
+const leastRatio = 0.01

@@ -94,11 +94,9 @@ func onInterface(ctx context.Context, key string, s *benchSettings, x, y measure
 	return log.Write(rec)
 }
 
-// ratio is the rival's time over the base's with its interval; zero when the
-// times are too short to compare so.
+// ratio is the rival's time over the base's with its interval; zero where there is
+// no such figure, see measure.Diff.Ratio.
 func ratio(d measure.Diff) [3]float64 {
-	if d.Base.Mid < measure.Resolution {
-		return [3]float64{}
-	}
-	return [3]float64{1 + d.Change.Mid/d.Base.Mid, 1 + d.Change.Low/d.Base.Mid, 1 + d.Change.High/d.Base.Mid}
+	mid, low, high, _ := d.Ratio()
+	return [3]float64{mid, low, high}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +49,7 @@ func rows(all []*outcome) (header []string, out [][]string) {
 		case o.Ratio[0] > 0:
 			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("%.3f [%.3f, %.3f]", o.Ratio[0], o.Ratio[1], o.Ratio[2]))
 		case o.Nanos[0] > 0:
-			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), fmt.Sprintf("below %d ns", measure.Resolution))
+			r = append(r, fmt.Sprintf("%.1f", o.Nanos[0]), fmt.Sprintf("%.1f", o.Nanos[1]), "too uncertain")
 		default:
 			r = append(r, "", "", "")
 		}
@@ -94,8 +93,8 @@ func sizeTable(w io.Writer, all []*outcome) error {
 
 // summary is the line below the table.
 func summary(all []*outcome) string {
-	saved, beaten, paper, timed := 0.0, 0, 0, 0
-	logRatio := 0.0
+	saved, beaten, paper := 0.0, 0, 0
+	var ratios []measure.Interval
 	for _, o := range all {
 		mine := 100 * float64(o.Slots[0]-o.Slots[1]) / float64(o.Slots[0])
 		saved += mine
@@ -106,13 +105,13 @@ func summary(all []*outcome) string {
 			}
 		}
 		if o.Ratio[0] > 0 {
-			timed++
-			logRatio += math.Log(o.Ratio[0])
+			ratios = append(ratios, measure.Interval{Mid: o.Ratio[0], Low: o.Ratio[1], High: o.Ratio[2]})
 		}
 	}
 	s := fmt.Sprintf("mean reduction %.1f %% over %d programs; at least K2's percentage on %d of %d", saved/float64(len(all)), len(all), beaten, paper)
-	if timed > 0 {
-		s += fmt.Sprintf("; geometric mean of the times' ratios %.3f over %d programs", math.Exp(logRatio/float64(timed)), timed)
+	if n := len(ratios); n > 0 {
+		m := measure.MeanRatio(ratios)
+		s += fmt.Sprintf("; geometric mean of the times' ratios %.3f [%.3f, %.3f] over %d programs", m.Mid, m.Low, m.High, n)
 	}
 	return s
 }
