@@ -7,7 +7,8 @@
 // A price is that of the code after the kernel's rewriting: map operations cost
 // what the map's type makes of them (inlined or called), constants what their
 // encoding takes, callee-saved registers their push and pop, stack its frame,
-// and a branch more where traffic takes it than where it falls through.
+// a branch more where traffic takes it than where it falls through, and a load the
+// wait for the stores that it reads together.
 //
 // To add a cost, add a field to Estimate, fill it in Model.Func, and give
 // Objective a case in Less.
@@ -127,6 +128,11 @@ func (m *Model) Func(f *prog.Func, weights []float64) Estimate {
 		}
 		saved |= in.Def() & isa.CalleeSaved
 		e.StackBytes = max(e.StackBytes, stackOffset(in))
+	}
+	if m.Forward > 0 && !m.Unweighted {
+		for _, w := range Waits(f, weights) {
+			e.Nanoseconds += w.Runs * m.Forward
+		}
 	}
 	for r := isa.R6; r <= isa.R9; r++ {
 		if saved.Has(r) {

@@ -29,6 +29,9 @@ type Model struct {
 	CalleeSaved, StackFrame, TakenBranch float64
 	// LongConst is what a constant of 64 bits costs beyond one of 32.
 	LongConst float64
+	// Forward is the wait of a load for several stores, or for one of a part of
+	// what it reads: see Waits.
+	Forward float64
 	// Slot is how much longer a slot takes when its code comes from the second
 	// cache instead of the first.
 	Slot float64
@@ -78,8 +81,11 @@ func Read(path string) (*Model, error) {
 // assumedSlot is the price of a slot in models that have none.
 const assumedSlot = 0.07
 
+// assumedForward is the wait for stores in models that have none.
+const assumedForward = 3
+
 func parse(b []byte) (*Model, error) {
-	m := &Model{Slot: assumedSlot}
+	m := &Model{Slot: assumedSlot, Forward: assumedForward}
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ const (
 	keyFrame  = "stack frame"
 	keyTaken  = "taken branch"
 	keyLong   = "long constant"
+	keyWait   = "wait for stores"
 )
 
 // Shares splits up Func's time; weights are as there.
@@ -58,6 +59,9 @@ func (m *Model) Shares(f *prog.Func, weights []float64) Shares {
 	}
 	if m.Unweighted {
 		return s
+	}
+	for _, w := range Waits(f, weights) {
+		s[keyWait] += w.Runs
 	}
 	s[keyInsn+isa.RowOf(isa.Exit).Name] += entry
 	s[keySaved] += entry * float64(e.CalleeSaved)
@@ -156,6 +160,8 @@ func (m *Model) price(key string) float64 {
 		return m.TakenBranch
 	case keyLong:
 		return m.LongConst
+	case keyWait:
+		return m.Forward
 	}
 	if name, ok := strings.CutPrefix(key, keyHelper); ok {
 		return m.Helper[name]
@@ -173,6 +179,8 @@ func (m *Model) setPrice(key string, p float64) {
 		m.TakenBranch = p
 	case keyLong:
 		m.LongConst = p
+	case keyWait:
+		m.Forward = p
 	default:
 		if name, ok := strings.CutPrefix(key, keyHelper); ok {
 			m.Helper[name] = p

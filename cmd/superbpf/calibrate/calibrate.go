@@ -150,6 +150,8 @@ func (s *sessions) price(key string, ns float64) {
 		m.CalleeSaved = max(least, math.Round((ns-s.plain)/4*1e4)/1e4)
 	case keyFrame:
 		m.StackFrame = max(0, ns-s.plain)
+	case keyWait:
+		m.Forward = max(0, ns)
 	case keyFetch:
 		m.Slot = max(least, ns)
 	case isa.RowOf(isa.CallFunc).Name:

@@ -30,6 +30,7 @@ const (
 	keyOuter = "store to the caller's frame"
 	keyFrame = "stack frame"
 	keyFetch = "code from the second cache"
+	keyWait  = "wait for stores"
 )
 
 // copies of a cheap and of a dear thing, and of one that must not fit into the
@@ -182,6 +183,13 @@ func otherProbes() []probe {
 		{key: keyPush, n: few, body: call, sub: slices.Concat(busy, asm("r6 = 0", "r7 = 0", "r8 = 0", "r9 = 0"), ret)},
 		{key: keyOuter, n: few, body: callOuter, sub: append(asm("*(u64 *)(r1 - 8) = 0"), ret...)},
 		{key: keyFrame, n: few, body: callOuter, sub: append(asm("*(u64 *)(r10 - 8) = 0"), ret...)},
+		// Loads wait one after the other: none retires before its own stores have.
+		{key: keyWait, n: few, rest: asm("*(u16 *)(r10 - 8) = r7", "*(u16 *)(r10 - 6) = r7", "r0 = *(u32 *)(r10 - 8)"), body: func(c *code, i int) {
+			at := slotAt(i)
+			c.add(isa.Insn{Op: isa.Store(16, false), Dst: isa.FP, Src: isa.R7, Off: at},
+				isa.Insn{Op: isa.Store(16, false), Dst: isa.FP, Src: isa.R7, Off: at + 2},
+				isa.Insn{Op: isa.Load(32, false), Dst: reg(i), Src: isa.FP, Off: at})
+		}},
 		{key: keyFetch, n: large, rest: constant, body: func(c *code, i int) {
 			c.add(isa.Insn{Op: constant[0].Op, Dst: reg(i), Imm: small(i)})
 		}},
