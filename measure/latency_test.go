@@ -177,6 +177,7 @@ func TestRatioNeedsCertainty(t *testing.T) {
 		"base of nothing":      func(d *Diff) { d.Base.Low = -0.1 },
 		"wide interval":        func(d *Diff) { d.Relative.High = 1.4 },
 		"base below the floor": func(d *Diff) { d.Relative = Interval{} },
+		"rival of nothing":     func(d *Diff) { d.Relative = Interval{0.1, 0, 0.3} },
 	} {
 		d := good
 		if spoil(&d); func() bool { _, _, _, ok := d.Ratio(); return ok }() {

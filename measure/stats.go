@@ -81,12 +81,12 @@ func (d Diff) Percent() float64 {
 const widestRatio = 0.5
 
 // Ratio returns the rival's time in relation to the base's, with its interval.
-// It is not ok where the session proves nothing, where the base is not told from
-// a program that does nothing, or where the interval is wider than 0.5: the
+// It is not ok where the session proves nothing, where base or rival are not told
+// from a program that does nothing, or where the interval is wider than 0.5: the
 // difference in ns is all there is to say.
 func (d Diff) Ratio() (mid, low, high float64, ok bool) {
 	r := d.Relative
-	if d.Verdict == Void || !(d.Base.Low > 0) || !(r.High > 0) || !(r.High-r.Low <= widestRatio) {
+	if d.Verdict == Void || !(d.Base.Low > 0) || !(r.Low > 0) || !(r.High-r.Low <= widestRatio) {
 		return 0, 0, 0, false
 	}
 	return r.Mid, r.Low, r.High, true
@@ -243,7 +243,7 @@ func (t Thresholds) decide(d Diff) Verdict {
 
 // MeanRatio is the geometric mean of ratios, with its 95 % interval: errors of
 // the ratios are taken for independent, and for normal on the logarithmic scale.
-// Ratios must be above 0; the mean of none is 0.
+// Intervals must lie above 0; the mean of none is 0.
 func MeanRatio(ratios []Interval) Interval {
 	if len(ratios) == 0 {
 		return Interval{}
@@ -251,13 +251,10 @@ func MeanRatio(ratios []Interval) Interval {
 	var sum, variance float64
 	for _, r := range ratios {
 		sum += math.Log(r.Mid)
-		half := math.Log(r.High/max(r.Low, leastRatio)) / 2
+		half := math.Log(r.High/r.Low) / 2
 		variance += half * half
 	}
 	n := float64(len(ratios))
 	mid, half := sum/n, math.Sqrt(variance)/n
 	return Interval{math.Exp(mid), math.Exp(mid - half), math.Exp(mid + half)}
 }
-
-// leastRatio keeps the logarithm of an interval's lower end finite.
-const leastRatio = 0.01

@@ -149,7 +149,8 @@ func TestRaceNote(t *testing.T) {
 	if note := raceNote(d); note != "measured no difference: -0.20 ns (95 %: -0.21 to -0.19)" {
 		t.Error(note)
 	}
-	d = measure.Diff{Base: measure.Interval{Mid: 20, Low: 19, High: 21}, Change: measure.Interval{Mid: -2, Low: -3, High: -1}, Verdict: measure.Faster}
+	d = measure.Diff{Base: measure.Interval{Mid: 20, Low: 19, High: 21}, Change: measure.Interval{Mid: -2, Low: -3, High: -1},
+		Relative: measure.Interval{Mid: 0.9, Low: 0.85, High: 0.95}, Verdict: measure.Faster}
 	if note := raceNote(d); note != "measured faster: 0.900 of the input's time (95 %: 0.850 to 0.950)" {
 		t.Error(note)
 	}
