@@ -120,7 +120,12 @@ func (o *Object) refuseCalledPrograms() {
 
 // findReads tells calls which arguments the function that they go to reads. What one
 // reads may depend on what those read that it calls, so the answer sharpens.
-func (o *Object) findReads() {
+func (o *Object) findReads(spec *ebpf.CollectionSpec) {
+	for ref := range o.rels {
+		if ref.Kind == prog.RefKfunc {
+			ref.Reads = readsOfType(spec, ref.Name)
+		}
+	}
 	for changed := true; changed; {
 		changed = false
 		for ref, r := range o.rels {
@@ -132,6 +137,27 @@ func (o *Object) findReads() {
 			}
 		}
 	}
+}
+
+// readsOfType gives the argument registers that a kernel function of this name has,
+// nil if its type does not say.
+func readsOfType(spec *ebpf.CollectionSpec, name string) *isa.RegSet {
+	var fn *btf.Func
+	if spec.Types == nil || spec.Types.TypeByName(name, &fn) != nil {
+		return nil
+	}
+	p, ok := fn.Type.(*btf.FuncProto)
+	if !ok || len(p.Params) > int(isa.R5) {
+		return nil
+	}
+	var s isa.RegSet
+	for i, param := range p.Params {
+		if n, err := btf.Sizeof(param.Type); err != nil || n < 1 || n > 8 {
+			return nil // variable arguments, or one in two registers
+		}
+		s = s.With(isa.R1 + isa.Reg(i))
+	}
+	return &s
 }
 
 // contexts names the type of the context by type of program, as the kernel's

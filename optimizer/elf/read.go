@@ -127,7 +127,7 @@ func ReadAs(raw []byte, typ string) (o *Object, err error) {
 		}
 	}
 	o.refuseCalledPrograms()
-	o.findReads()
+	o.findReads(spec)
 	o.findUsers()
 	o.findArgs(spec)
 	return o, nil

@@ -42,6 +42,9 @@ func (v *Validator) running() environ.Options {
 
 // reads gives the argument registers that a call to another function may read.
 func (v *Validator) reads(in *prog.Insn) (isa.RegSet, bool) {
+	if in.Ref != nil && in.Ref.Kind == prog.RefKfunc {
+		return in.Use(), true
+	}
 	if in.Ref == nil || in.Ref.Kind != prog.RefFunc || v.opt.Callee == nil {
 		return 0, false
 	}

@@ -95,32 +95,3 @@ func (r *run) lonely(k int) bool {
 	}
 	return true
 }
-
-// hoist moves an instruction that both ways of a branch begin with before it.
-func hoist(r *run) {
-	for k := range r.f.Insns {
-		in := &r.f.Insns[k]
-		if in.Row().Kind != isa.KindCondJump || k+1 >= len(r.f.Insns) || in.Target == k+1 {
-			continue
-		}
-		a, b := &r.f.Insns[k+1], &r.f.Insns[in.Target]
-		if a.Insn != b.Insn || a.Ref != b.Ref || !plain(a) || a.Def()&in.Use() != 0 {
-			continue
-		}
-		t := r.cfg.Blocks[r.cfg.BlockOf[in.Target]]
-		if len(t.Preds) != 1 || t.From != in.Target || !r.lonely(k+1) {
-			continue
-		}
-		if r.ok(k, "both ways begin with %s", text(a)) {
-			first, jump := r.g.Insns[k+1], r.g.Insns[k]
-			r.g.Insns[k], r.g.Insns[k+1] = first, jump
-			r.nop(in.Target)
-			for i := range r.g.Insns {
-				if r.g.Insns[i].Target == k+1 {
-					r.g.Insns[i].Target = k
-				}
-			}
-			return // positions changed: one a run
-		}
-	}
-}

@@ -2,7 +2,6 @@ package pass
 
 import (
 	"github.com/superbpf/superbpf/optimizer/isa"
-	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
 // maxShared bounds the instructions that are compared.
@@ -44,11 +43,10 @@ func (r *run) sameUntilEnd(a, b int) bool {
 		if a+i >= len(r.f.Insns) || b+i >= len(r.f.Insns) {
 			return false
 		}
-		x, y := &r.f.Insns[a+i], &r.f.Insns[b+i]
-		if x.Insn != y.Insn || x.Ref != y.Ref || x.Target != y.Target || x.Ref != nil && x.Ref.Kind == prog.RefCORE {
+		if !r.alike(a+i, b+i) {
 			return false
 		}
-		if x.EndsBlock() {
+		if r.f.Insns[a+i].EndsBlock() {
 			return true
 		}
 	}

@@ -32,7 +32,7 @@ var table = []Pass{
 	{Name: "arms", Doc: "skip an operation instead of choosing an operand without effect", run: arms, values: true},
 	{Name: "store-arms", Doc: "store a choice of constants in the arms of its branch", run: storeArms, values: true},
 	{Name: "decisions", Doc: "branch on conditions, not on numbers made of them", run: decisions, values: true},
-	{Name: "hammocks", Doc: "join branches on the same condition", run: hammocks},
+	{Name: "hammocks", Doc: "join branches on the same condition", run: hammocks, values: true},
 	{Name: "phis", Doc: "keep a sum instead of choosing its operand", run: phis, values: true},
 	// Values first: it turns recomputation into copies, which the next remove.
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},

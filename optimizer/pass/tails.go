@@ -108,10 +108,18 @@ func (r *run) mayShare(a, b ending) bool {
 	})
 }
 
-// alike: two instructions of f are the same.
+// alike: two instructions of f do the same.
 func (r *run) alike(a, b int) bool {
 	x, y := &r.f.Insns[a], &r.f.Insns[b]
-	return x.Insn == y.Insn && x.Ref == y.Ref && x.Target < 0 && y.Target < 0 && (x.Ref == nil || x.Ref.Kind != prog.RefCORE)
+	return (x.Insn == y.Insn || sameConstant(x, y)) && prog.SameRef(x.Ref, y.Ref) && x.Target == y.Target
+}
+
+// sameConstant: two instructions set one register to the same constant, if in
+// different widths.
+func sameConstant(x, y *prog.Insn) bool {
+	v, ok := moveOfConstant(x)
+	u, ok2 := moveOfConstant(y)
+	return ok && ok2 && v == u && x.Dst == y.Dst
 }
 
 // commonTail takes from the ends of two rows of instructions what they have in
@@ -124,7 +132,7 @@ next:
 			continue
 		}
 		for j := len(restB) - 1; j >= 0; j-- {
-			if restA[i] != restB[j] && r.alike(restA[i], restB[j]) && r.last(restB, j) {
+			if restA[i] != restB[j] && r.alike(restA[i], restB[j]) && r.f.Insns[restA[i]].Target < 0 && r.last(restB, j) {
 				common = append(common, restA[i])
 				restA, restB = slices.Delete(restA, i, i+1), slices.Delete(restB, j, j+1)
 				goto next

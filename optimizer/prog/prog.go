@@ -47,14 +47,15 @@ type Ref struct {
 	// ID tells relocation records apart in the object's own tables.
 	ID int
 	// Reads are the argument registers that the function read as it was in the
-	// input, nil if not known: what else callers leave in them is of no use.
+	// input, or a kernel function has by its type; nil if not known: what else
+	// callers leave in them is of no use.
 	Reads *isa.RegSet
 }
 
 // Use returns the registers that the instruction reads; of a call to a known
 // function, those that this reads.
 func (i *Insn) Use() isa.RegSet {
-	if r := i.Ref; r != nil && r.Kind == RefFunc && r.Reads != nil && i.Row().Kind == isa.KindCallFunc {
+	if r := i.Ref; r != nil && r.Reads != nil && i.IsCall() {
 		return *r.Reads
 	}
 	return i.Insn.Use()

@@ -236,6 +236,9 @@ func (e *Engine) callUnknown(s *State, in *prog.Insn) error {
 	reads := isa.ArgRegs
 	if in.Ref != nil {
 		name = fmt.Sprintf("%s:%s:%d", in.Row().Name, in.Ref.Name, in.Ref.ID)
+		if in.Ref.Kind == prog.RefKfunc {
+			reads = in.Use()
+		}
 		if in.Ref.Kind == prog.RefFunc {
 			name = in.Row().Name + ":" + in.Ref.Name
 			if e.Callee != nil {
