@@ -65,6 +65,7 @@ var table = []Pass{
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
+	{Name: "edges", Doc: "set a register on the way to a branch's target, where another way does so too", run: edges, values: true},
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
 	{Name: "preset", Doc: "compute before a branch what one way has code of its own for", run: preset, values: true},
 	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
