@@ -116,7 +116,7 @@ func Generalise(ctx context.Context, p *search.Problem, to slice.Term, solver st
 // drafts calls try with drafts made of base, the most general first, until it
 // returns false.
 func drafts(base *draft, try func(*draft) bool) {
-	imms := base.p.Term.Immediates()
+	imms := constants(&base.p.Term)
 	if len(imms) > 4 {
 		imms = imms[:4]
 	}
@@ -130,15 +130,15 @@ func drafts(base *draft, try func(*draft) bool) {
 		d := *base
 		d.from = make([]string, len(d.p.Term.Nodes))
 		for i := range d.p.Term.Nodes {
-			v := d.p.Term.Nodes[i].Imm
-			d.from[i] = fmt.Sprint(v)
-			if k := slices.Index(imms, v); k >= 0 && slices.Contains(vars, k) && d.p.Term.Nodes[i].HasImm() {
+			n := &d.p.Term.Nodes[i]
+			d.from[i] = fmt.Sprint(n.Imm)
+			if k := slices.Index(imms, constant{n.Imm, n.IsMemory()}); k >= 0 && slices.Contains(vars, k) && n.HasImm() {
 				d.from[i] = fmt.Sprintf("c%d", slices.Index(vars, k))
 			}
 		}
 		value := make([]int64, len(vars))
 		for i, k := range vars {
-			value[i] = imms[k]
+			value[i] = imms[k].value
 		}
 		var choices [][]string
 		for i := range d.to.Nodes {
@@ -165,6 +165,24 @@ func drafts(base *draft, try func(*draft) bool) {
 			}
 		}
 	}
+}
+
+// constant is a number of a term that may become a variable: an immediate and an
+// offset that are equal are so by chance.
+type constant struct {
+	value  int64
+	offset bool
+}
+
+func constants(t *slice.Term) []constant {
+	var out []constant
+	for _, v := range t.Immediates() {
+		out = append(out, constant{v, false})
+	}
+	for _, v := range t.Offsets() {
+		out = append(out, constant{v, true})
+	}
+	return out
 }
 
 // subsets lists the subsets of n elements as bit sets, small ones first.
@@ -234,6 +252,9 @@ func relations(v []int64) [][]string {
 			if x >= 0 && x < k {
 				single = append(single, fmt.Sprintf("%s < %d", c, k))
 			}
+			if x == k {
+				single = append(single, fmt.Sprintf("%s <= %d", c, k))
+			}
 		}
 		if x > 0 && x&(x+1) == 0 {
 			single = append(single, "mask("+c+")")
@@ -264,6 +285,9 @@ type spelling struct {
 // related by.
 func binarySpellings(c string, y int64) []spelling {
 	out := []spelling{{"-" + c, -y}, {"^" + c, ^y}, {c + "-1", y - 1}, {c + "+1", y + 1}}
+	for d := int64(2); d < 8; d++ { // bytes of one word
+		out = append(out, spelling{fmt.Sprintf("%s+%d", c, d), y + d}, spelling{fmt.Sprintf("%s-%d", c, d), y - d})
+	}
 	if y >= 0 && y < 64 {
 		out = append(out, spelling{"64-" + c, 64 - y}, spelling{"32-" + c, 32 - y}, spelling{"(1<<" + c + ")-1", 1<<y - 1}, spelling{"1<<" + c, 1 << y},
 			spelling{"-1<<" + c, -1 << y}, spelling{"(-1<<" + c + ")&0xffffffff", -1 << y & 0xffffffff})

@@ -71,7 +71,7 @@ func (l *Learner) look(ctx context.Context, f *prog.Func) {
 		if ctx.Err() != nil {
 			return
 		}
-		if s.Slots < 2 || s.Mask == 0 || slices.ContainsFunc(s.Facts, constant) {
+		if s.Slots < 2 || s.Mask == 0 || slices.ContainsFunc(s.Facts, isConstant) {
 			continue // a constant input: the slice with the constant follows
 		}
 		l.Sites++
@@ -107,7 +107,7 @@ func (l *Learner) look(ctx context.Context, f *prog.Func) {
 	}
 }
 
-func constant(f slice.Fact) bool { return f.Zeros|f.Ones == ^uint64(0) }
+func isConstant(f slice.Fact) bool { return f.Zeros|f.Ones == ^uint64(0) }
 
 func weaker(a, b *search.Problem) bool {
 	if b.Mask&^a.Mask != 0 {

@@ -3,6 +3,8 @@ package rules
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/slice"
@@ -22,8 +24,62 @@ func encodable(n *slice.Node, x int64) bool {
 		return true
 	case isShift(row):
 		return x >= 0 && x < int64(row.Width)
+	case n.IsMemory():
+		return x == int64(int16(x))
 	}
 	return x == int64(int32(x))
+}
+
+// effect is what a side of a rule computes; of a store also the address, and as
+// many bits as it writes.
+type effect struct{ value, addr smt.Term }
+
+// memory holds the bytes that the loads of a rule read. Nothing is known of them
+// but that equal addresses have equal bytes: a rule has no store that a load could
+// see.
+type memory struct {
+	c           *smt.Ctx
+	addr, bytes []smt.Term
+}
+
+func (m *memory) byte(addr smt.Term) smt.Term {
+	if i := slices.Index(m.addr, addr); i >= 0 {
+		return m.bytes[i]
+	}
+	v := m.c.Var(fmt.Sprintf("byte%d", len(m.addr)), 8)
+	m.addr, m.bytes = append(m.addr, addr), append(m.bytes, v)
+	return v
+}
+
+// claims says that bytes at equal addresses are equal.
+func (m *memory) claims() (out []smt.Term) {
+	for i := range m.addr {
+		for j := range i {
+			out = append(out, m.c.Or(m.c.Ne(m.addr[i], m.addr[j]), m.c.Eq(m.bytes[i], m.bytes[j])))
+		}
+	}
+	return out
+}
+
+// access makes the terms of a load or store.
+func (m *memory) access(row *isa.Row, addr, value smt.Term) effect {
+	c := m.c
+	if row.Kind == isa.KindStore {
+		return effect{c.Extract(value, 0, row.Width), addr}
+	}
+	var v smt.Term
+	for k := range uint64(row.Width / 8) {
+		b := m.byte(c.Add(addr, c.Const(k, 64)))
+		if k == 0 {
+			v = b
+		} else {
+			v = c.Concat(b, v)
+		}
+	}
+	if row.Signed {
+		return effect{value: c.SExt(v, 64)}
+	}
+	return effect{value: c.ZExt(v, 64)}
 }
 
 // Prove asks the solver whether the rule holds for all inputs and immediates
@@ -56,7 +112,8 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 	for i := range maxVars {
 		imms.v = append(imms.v, c.Var("c"+string(rune('0'+i)), 64))
 	}
-	side := func(t *slice.Term) (smt.Term, error) {
+	m := memory{c: c}
+	side := func(t *slice.Term) (effect, error) {
 		vals := make([]smt.Term, len(t.Nodes))
 		at := func(r slice.Ref) smt.Term {
 			if i, ok := r.IsInput(); ok {
@@ -74,15 +131,29 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 			if n.HasImm() {
 				var err error
 				if imm, err = eval(r.imms[n.Imm].ast, number[smt.Term](imms)); err != nil {
-					return 0, err
+					return effect{}, err
 				}
 				switch {
 				case n.Op == isa.LoadImm:
+				case n.IsMemory():
+					claims = append(claims, c.Eq(imm, c.SExt(c.Extract(imm, 0, 16), 64)))
 				case isShift(row):
 					claims = append(claims, c.Ult(imm, konst(uint64(row.Width))))
 				default:
 					claims = append(claims, c.Eq(imm, c.SExt(c.Extract(imm, 0, 32), 64)))
 				}
+			}
+			if n.IsMemory() {
+				base := n.B
+				if row.Kind == isa.KindStore {
+					base = n.A
+				}
+				x := m.access(row, c.Add(at(base), imm), at(n.B))
+				if row.Kind == isa.KindStore {
+					return x, nil
+				}
+				vals[i] = x.value
+				continue
 			}
 			e := row.Result
 			if row.Kind == isa.KindCondJump {
@@ -93,7 +164,7 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 				vals[i] = c.ZExt(vals[i], 64)
 			}
 		}
-		return at(t.Root), nil
+		return effect{value: at(t.Root)}, nil
 	}
 	x, err := side(&r.From)
 	if err != nil {
@@ -110,7 +181,12 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 		}
 		claims = append(claims, c.Ne(t, konst(0)))
 	}
-	claims = append(claims, c.Ne(c.And(x, konst(r.Bits)), c.And(y, konst(r.Bits))))
+	claims = append(claims, m.claims()...)
+	if r.From.IsStore() {
+		claims = append(claims, c.Or(c.Ne(x.addr, y.addr), c.Ne(x.value, y.value)))
+	} else {
+		claims = append(claims, c.Ne(c.And(x.value, konst(r.Bits)), c.And(y.value, konst(r.Bits))))
+	}
 	for _, t := range claims {
 		if c.Width(t) != 1 {
 			return nil, errors.New("a condition is not one bit wide")

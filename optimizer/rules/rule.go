@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/slice"
 )
 
@@ -83,6 +84,9 @@ func (r *Rule) read(lhs, rhs, conds string) error {
 	if r.From.IsBranch() != r.To.IsBranch() {
 		return errors.New("a comparison must stay one")
 	}
+	if err := sameStore(&r.From, &r.To); err != nil {
+		return err
+	}
 	r.Zeros, r.Ones = make([]uint64, r.From.Inputs), make([]uint64, r.From.Inputs)
 	if strings.TrimSpace(conds) == "" {
 		return nil
@@ -99,6 +103,21 @@ func (r *Rule) read(lhs, rhs, conds string) error {
 		if err := r.condition(c, "f("+conds+")"); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// sameStore: stores stand at the root, on both sides and of one width.
+func sameStore(from, to *slice.Term) error {
+	for _, t := range []*slice.Term{from, to} {
+		for i := range t.Nodes {
+			if isa.RowOf(t.Nodes[i].Op).Kind == isa.KindStore && t.Root != slice.Ref(i) {
+				return errors.New("a store stands outside of everything else")
+			}
+		}
+	}
+	if from.IsStore() != to.IsStore() || from.IsStore() && from.Nodes[from.Root].Op != to.Nodes[to.Root].Op {
+		return errors.New("a store must stay one of the same width")
 	}
 	return nil
 }
@@ -224,7 +243,21 @@ func (r *Rule) Instance(t *slice.Term, facts []slice.Fact, mask uint64) (slice.T
 			return slice.Term{}, false
 		}
 	}
-	return r.right(v)
+	to, ok := r.right(v)
+	return to, ok && loadsWithin(&to, t)
+}
+
+// loadsWithin: to loads only bytes that from loads. Others might not be there.
+func loadsWithin(to, from *slice.Term) bool {
+	mine, ok := to.Loads()
+	if len(mine) == 0 && ok {
+		return true
+	}
+	theirs, _ := from.Loads()
+	for b := range mine {
+		ok = ok && theirs[b]
+	}
+	return ok
 }
 
 // right fills in the right side's immediates.

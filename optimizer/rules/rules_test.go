@@ -175,7 +175,11 @@ func TestRulesAtSites(t *testing.T) {
 	if err := set.Read(strings.NewReader(strings.Join([]string{
 		"proved rsh64(lsh64(a, c0), c1) => and64(a, (1<<(64-c0))-1) if c0 == c1, c0 > 32",
 		"proved or32r(lsh32(a, c0), rsh32(a, c1)) => rsh64(or64r(lsh64(a, 32), a), c1) if c0 == 32-c1, zext(a, 32), bits(0xffffffff)",
-		"proved jne32(and32(a, c0), 0) => jset64(a, c0) if c0 >= 0"}, "\n")), "test"); err != nil {
+		"proved jne32(and32(a, c0), 0) => jset64(a, c0) if c0 >= 0",
+		"proved or64r(ldx8(a, c0), lsh64(ldx8(a, c1), 8)) => ldx16(a, c0) if c0 == c1-1",
+		"proved rsh64(ldx32(a, c0), 24) => ldx8(a, c0+3)",
+		"proved ldx16(add64(a, c0), c1) => ldx16(a, c0+c1)",
+		"proved stx16(add64(a, c0), b, c1) => stx16(a, b, c0+c1)"}, "\n")), "test"); err != nil {
 		t.Fatal(err)
 	}
 	files, _ := filepath.Glob("testdata/*.prog")
@@ -203,6 +207,34 @@ func TestRulesAtSites(t *testing.T) {
 		}
 		if r := v.Func(t.Context(), f, g); r.Verdict != equiv.Equal {
 			t.Errorf("%s: %v: %s", name, r.Verdict, r.Reason)
+		}
+	}
+}
+
+// A rule's loads stay within what was loaded: bytes beside it may not be there,
+// whatever is made of them.
+func TestLoadsStayWithin(t *testing.T) {
+	facts := []slice.Fact{{Pointer: true}}
+	for _, c := range []struct {
+		rule, term string
+		ok         bool
+	}{
+		{"site and64(ldx32(a, c0), 255) => ldx8(a, c0)", "and64(ldx32(a, 4), 255)", true},
+		{"site ldx8(a, c0) => and64(ldx16(a, c0), 255)", "ldx8(a, 4)", false},
+		{"site ldx8(add64(a, c0), c1) => ldx8(a, c0+c1)", "ldx8(add64(a, 4), 3)", true},
+		{"site ldx8(add64(a, c0), c1) => ldx8(a, c0+c1)", "ldx8(add64(a, 40000), 3)", false}, // no such offset
+		{"site and64(a, 0) => and64(ldx8(a, 0), 0)", "and64(a, 0)", false},
+	} {
+		r, err := Parse(c.rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		term, err := slice.Parse(c.term)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := r.Instance(&term, facts, ^uint64(0)); ok != c.ok {
+			t.Errorf("%s of %s: %v, %s", c.rule, c.term, ok, got.String())
 		}
 	}
 }
@@ -248,7 +280,8 @@ func TestStore(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	for _, l := range []string{"", "add64(a, 1) => a", "proved add64(a, 1)", "proved add64(a) => a", "proved add64(a, 1, 2) => a", "proved a => b",
 		"proved nosuch(a) => a", "proved jeq64(a, 1) => a", "proved add64(a, 1) => a if zext(b, 8)", "proved add64(a, 1) => a if zext(a, 64)",
-		"proved add64(a, 1) => a if c0 ==", "proved add64(a, f(1)) => a", "proved add64(a, c99) => a"} {
+		"proved add64(a, 1) => a if c0 ==", "proved ldx8(a) => ldx8(a, 0)", "proved stx8(a, b, 0) => stx16(a, b, 0)",
+		"proved stx8(a, b, 0) => b", "proved add64(stx8(a, b, 0), 1) => a", "proved st8(a, 1) => st8(a, 1)", "proved add64(a, f(1)) => a", "proved add64(a, c99) => a"} {
 		if r, err := Parse(l); err == nil {
 			t.Errorf("%q was read as %s", l, r)
 		}

@@ -27,6 +27,9 @@ func (r *Rule) draw(rnd *rand.Rand) (from, to slice.Term, v values, ok bool) {
 		}
 		if k := r.imms[n.Imm].variable(); k >= 0 && k < maxVars && v[k] == nil {
 			x := drawImm(rnd, isa.RowOf(n.Op))
+			if n.IsMemory() {
+				x = drawOffset(rnd)
+			}
 			v[k] = &x
 		}
 	}
@@ -60,6 +63,14 @@ func (r *Rule) draw(rnd *rand.Rand) (from, to slice.Term, v values, ok bool) {
 	}
 	to, ok = r.right(v)
 	return from, to, v, ok
+}
+
+// drawOffset draws an offset: most are small.
+func drawOffset(r *rand.Rand) int64 {
+	if r.IntN(4) == 0 {
+		return int64(int16(r.Uint32()))
+	}
+	return int64(r.IntN(160)) - 64
 }
 
 func drawImm(r *rand.Rand, row *isa.Row) int64 {

@@ -153,16 +153,23 @@ func newBank(facts []slice.Fact, mcpu, depth int, steps *int64) *bank {
 	return b
 }
 
-// extend is a bank with what the window's own immediates add to b.
-func (b *bank) extend(extra []int64, inputs, mcpu, depth int) *bank {
+// extend is a bank with what the window's own immediates and loads add to b.
+func (b *bank) extend(extra []int64, loads []leaf, inputs, mcpu, depth int) *bank {
 	x := &bank{shared: b, off: b.len(), index: map[uint64]int32{}, steps: b.steps}
+	for _, l := range loads {
+		var v vector
+		for k := range v {
+			v[k] = l.run(&b.val(int32(l.input))[k])
+		}
+		x.add(entry{op: l.op, a: -1, b: int32(l.input), imm: int32(l.off), cost: 1}, v)
+	}
 	var own []int64
 	for _, k := range extra {
 		if k != 0 && k == int64(int32(k)) {
 			own = append(own, k)
 		}
 	}
-	if len(own) == 0 {
+	if len(own) == 0 && len(loads) == 0 {
 		return x
 	}
 	x.apply(0, int32(inputs), unary(mcpu, ownOnly, own), 0)

@@ -31,12 +31,7 @@ func (e *Enumerator) branch(p *Problem) []slice.Term {
 	if trues == 0 || trues == lanes {
 		return nil // the tests do not tell
 	}
-	for _, f := range p.Facts {
-		if f.Pointer {
-			return nil
-		}
-	}
-	ops := e.operands(p, t, min(p.Slots-2, 1))
+	ops := e.operands(p, t, min(p.Slots-2, 2))
 	imms := related(p.Term.Immediates())
 	imms = append(imms, 0)
 	var list []found
@@ -92,11 +87,15 @@ func compare(op isa.Op, imm int64, a, b *operand) found {
 	return found{t, cost}
 }
 
-// operands are the inputs and, if depth is one, what one operation makes of
-// them.
+// operands are the inputs that are no pointers and, if depth is one, what one
+// operation makes of them and what is loaded; if it is two, also what one operation
+// makes of what is loaded.
 func (e *Enumerator) operands(p *Problem, t *tester, depth int) []operand {
 	var out []operand
 	for i := range p.Term.Inputs {
+		if p.Facts[i].Pointer {
+			continue
+		}
 		o := operand{term: slice.Term{Inputs: p.Term.Inputs, Root: slice.Input(i)}}
 		for _, in := range t.in {
 			o.value = append(o.value, in[i])
@@ -107,26 +106,46 @@ func (e *Enumerator) operands(p *Problem, t *tester, depth int) []operand {
 		return out
 	}
 	seen := map[interp.Lanes]bool{}
-	add := func(n slice.Node) {
-		o := operand{term: slice.Term{Inputs: p.Term.Inputs, Nodes: []slice.Node{n}}, cost: 1}
-		scratch := make([]interp.Lanes, 1)
-		for _, in := range t.in {
-			o.value = append(o.value, *o.term.Run(in, scratch))
+	add := func(ns ...slice.Node) {
+		o := operand{term: slice.Term{Inputs: p.Term.Inputs, Nodes: ns, Root: slice.Ref(len(ns) - 1)}, cost: len(ns)}
+		scratch := make([]interp.Lanes, len(ns))
+		for k, in := range t.in {
+			o.value = append(o.value, *o.term.Run(in, t.memory[k], scratch))
 		}
 		if e.Steps += int64(len(t.in)); !seen[o.value[0]] {
 			seen[o.value[0]] = true
 			out = append(out, o)
 		}
 	}
-	for i := range p.Term.Inputs {
-		for _, u := range unary(e.MCPU, full, related(p.Term.Immediates())) {
-			a, b := slice.Input(i), slice.None
-			if readsA, readsB := slice.Reads(isa.RowOf(u.op)); !readsA && readsB {
-				a, b = b, a
+	ops := unary(e.MCPU, full, related(p.Term.Immediates()))
+	on := func(u *entry, r slice.Ref) slice.Node {
+		if readsA, readsB := slice.Reads(isa.RowOf(u.op)); !readsA && readsB {
+			return slice.Node{Op: u.op, A: slice.None, B: r, Imm: int64(u.imm)}
+		}
+		return slice.Node{Op: u.op, A: r, B: slice.None, Imm: int64(u.imm)}
+	}
+	loads := leaves(&p.Term, e.MCPU)
+	for _, l := range loads {
+		add(l.node())
+	}
+	if depth > 1 {
+		for _, l := range loads {
+			for i := range ops {
+				add(l.node(), on(&ops[i], 0))
 			}
-			add(slice.Node{Op: u.op, A: a, B: b, Imm: int64(u.imm)})
+		}
+	}
+	for i := range p.Term.Inputs {
+		if p.Facts[i].Pointer {
+			continue
+		}
+		for k := range ops {
+			add(on(&ops[k], slice.Input(i)))
 		}
 		for j := range p.Term.Inputs {
+			if p.Facts[j].Pointer {
+				continue
+			}
 			for _, op := range joining(e.MCPU) {
 				if i < j || i > j && !slice.Commutes(isa.RowOf(op)) {
 					add(slice.Node{Op: op, A: slice.Input(i), B: slice.Input(j)})

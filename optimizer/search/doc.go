@@ -9,7 +9,8 @@
 // operation whose immediate is derived from goal and value, met in the middle
 // (for each value the one that a joining operation would need is looked up), and
 // taken apart from the root (shifts, masks, swaps, extensions) until a value
-// matches what is left. Conditions are rebuilt from values, with limits derived
+// matches what is left. Of the bytes that a slice loads, loads of all widths are
+// values like others. Conditions are rebuilt from values, with limits derived
 // from where they change. Windows with equal facts share a bank, equal windows
 // an answer.
 //

@@ -86,9 +86,12 @@ func (e *Enumerator) Shorter(p *Problem) []slice.Term {
 	}
 	var found []slice.Term
 	if p.Slots >= 2 && pointersKept(&p.Term, p.Facts) {
-		if p.Term.IsBranch() {
+		switch {
+		case p.Term.IsBranch():
 			found = e.branch(p)
-		} else {
+		case p.Term.IsStore():
+			found = e.keep(p, direct(p))
+		default:
 			found = e.value(p)
 		}
 	}
@@ -102,7 +105,8 @@ func (e *Enumerator) Knows(p *Problem) bool {
 	return ok
 }
 
-// pointersKept: pointers are only added to, as the kernel allows.
+// pointersKept: pointers are only added to, loaded from and stored to, or stored
+// whole, as the kernel allows.
 func pointersKept(t *slice.Term, facts []slice.Fact) bool {
 	ptr := make([]bool, len(t.Nodes))
 	is := func(r slice.Ref) bool {
@@ -117,6 +121,9 @@ func pointersKept(t *slice.Term, facts []slice.Fact) bool {
 			continue
 		}
 		row := isa.RowOf(n.Op)
+		if row.Kind == isa.KindLoad || row.Kind == isa.KindStore && (!b || row.Width == 64) {
+			continue
+		}
 		if row.Kind != isa.KindALU || row.Width != 64 || row.Fn != isa.FnAdd && row.Fn != isa.FnSub || a && b || b && row.Fn == isa.FnSub {
 			return false
 		}
@@ -150,7 +157,7 @@ func (e *Enumerator) value(p *Problem) []slice.Term {
 		depth = 2
 	}
 	b := e.bank(p.Facts, depth)
-	x := b.extend(p.Term.Immediates(), p.Term.Inputs, e.MCPU, depth)
+	x := b.extend(p.Term.Immediates(), leaves(&p.Term, e.MCPU), p.Term.Inputs, e.MCPU, depth)
 	s := &solver{bank: x, inputs: p.Term.Inputs, mcpu: e.MCPU, limit: p.Slots - 1}
 	in := make([]interp.Lanes, p.Term.Inputs)
 	scratch := make([]interp.Lanes, len(p.Term.Nodes))
@@ -159,7 +166,7 @@ func (e *Enumerator) value(p *Problem) []slice.Term {
 		for i := range in {
 			in[i] = x.val(int32(i))[k]
 		}
-		goal[k] = *p.Term.Run(in, scratch)
+		goal[k] = *p.Term.Run(in, nil, scratch)
 	}
 	s.solve(&goal, p.Mask, nil, 0)
 	slices.SortStableFunc(s.found, func(a, b found) int { return a.cost - b.cost })
@@ -192,6 +199,7 @@ func (e *Enumerator) keep(p *Problem, list []found) []slice.Term {
 type tester struct {
 	p       *Problem
 	in      [][]interp.Lanes
+	memory  []*slice.Memory
 	want    []interp.Lanes
 	scratch []interp.Lanes
 }
@@ -208,7 +216,9 @@ func newTester(p *Problem) *tester {
 			in[i] = drawLanes(r, p.Facts[i], near, i)
 		}
 		t.in = append(t.in, in)
-		t.want = append(t.want, *p.Term.Run(in, t.scratch))
+		m := memoryNear(r, &p.Term, near, in)
+		t.memory = append(t.memory, m)
+		t.want = append(t.want, *p.Term.Run(in, m, t.scratch))
 	}
 	return t
 }
@@ -218,7 +228,7 @@ func (t *tester) agrees(x *slice.Term) bool {
 		return false
 	}
 	for k, in := range t.in {
-		got := x.Run(in, t.scratch)
+		got := x.Run(in, t.memory[k], t.scratch)
 		for i := range got {
 			if (got[i]^t.want[k][i])&t.p.Mask != 0 {
 				return false

@@ -327,6 +327,9 @@ func (s *solver) build(b *slice.Builder, i int32) slice.Ref {
 	if e.op == 0 {
 		return slice.Input(int(i))
 	}
+	if e.a < 0 { // a load
+		return b.Add(e.op, slice.None, s.build(b, e.b), int64(e.imm))
+	}
 	x := s.build(b, e.a)
 	y := x // operations of the source operand alone read it
 	if e.b >= 0 {

@@ -10,6 +10,8 @@
 // Lower turns a term back into instructions for a site, and Apply puts them
 // there.
 //
+// Loads are operations, and a store may be the root (see memory.go).
+//
 // Nothing here is trusted: a rewritten function is proved like any other.
 //
 // Invariant: Find lists the same sites in the same order for the same function.

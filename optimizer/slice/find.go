@@ -82,17 +82,24 @@ func (x *finder) rootable(k int) bool {
 		return !in.Frozen() && x.live.After[k].Has(in.Dst)
 	case isa.KindCondJump:
 		return !in.Frozen()
+	case isa.KindLoad:
+		return x.live.After[k].Has(in.Dst) && x.loadable(k)
+	case isa.KindStore:
+		return x.storable(k)
 	}
 	return false
 }
 
-// removable: the instruction may be part of a slice.
-func removable(in *prog.Insn) bool {
+// removable: the instruction at trace position q may be part of a slice.
+func (x *finder) removable(q int) bool {
+	in := &x.f.Insns[x.trace[q]]
 	switch in.Row().Kind {
 	case isa.KindALU:
 		return in.Ref == nil
 	case isa.KindLoadImm:
 		return in.Ref == nil && in.Row().Form == isa.FormConst
+	case isa.KindLoad:
+		return x.loadable(x.trace[q]) && x.unwritten(q)
 	}
 	return false
 }
@@ -179,7 +186,7 @@ func (x *finder) grow(root int) {
 		if next < 0 {
 			break
 		}
-		if !removable(&x.f.Insns[x.trace[next]]) || !x.onlyWithin(next, in) {
+		if !x.removable(next) || !x.onlyWithin(next, in) {
 			blocked[next] = true
 			continue
 		}
@@ -283,7 +290,17 @@ func (x *finder) site(in map[int]bool, fold bool) *Site {
 		if !ok {
 			return nil
 		}
-		value = b.Add(i.Op, a, c, i.Imm)
+		op, imm := i.Op, i.Imm
+		switch i.Row().Kind {
+		case isa.KindStore:
+			if i.Row().Imm { // a term has only one form
+				op, c = isa.Store(i.Row().Width, false), b.Const(i.Imm)
+			}
+			imm = int64(i.Off)
+		case isa.KindLoad:
+			imm = int64(i.Off)
+		}
+		value = b.Add(op, a, c, imm)
 		at[p] = value
 		s.Slots += i.Slots()
 		if p < last {
@@ -302,7 +319,7 @@ func (x *finder) site(in map[int]bool, fold bool) *Site {
 	s.Span = slices.Clone(x.trace[first:])
 	r := &x.f.Insns[root]
 	s.Free = isa.AllRegs.Without(isa.FP) &^ x.live.After[root] & (isa.CallerSaved | x.used)
-	if r.Row().Kind == isa.KindALU {
+	if k := r.Row().Kind; k == isa.KindALU || k == isa.KindLoad {
 		s.Dst = r.Dst
 		s.Mask = x.demand[root][r.Dst]
 		s.Free = s.Free.With(r.Dst)

@@ -63,7 +63,7 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 		return
 	}
 	if i == len(l.t.Nodes) {
-		if !l.t.IsBranch() {
+		if l.t.valued() {
 			if r := at[l.value(l.t.Root)]; r != l.s.Dst {
 				code = append(code, move(l.s.Dst, r))
 				slots++
@@ -89,6 +89,14 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 		l.place(i+1, at, busy, append(slices.Clip(code), isa.Insn{Op: n.Op, Dst: reg(n.A), Src: reg(n.B), Imm: n.Imm}), slots+1)
 		return
 	}
+	if row.Kind == isa.KindStore {
+		l.place(i+1, at, busy, append(slices.Clip(code), l.store(n, row, reg)), slots+1)
+		return
+	}
+	if l.inline(i) {
+		l.place(i+1, at, busy, code, slots)
+		return
+	}
 	after := busy
 	for _, r := range []Ref{n.A, n.B} {
 		if r != None && l.last[l.value(r)] == i {
@@ -109,7 +117,7 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 		case n.Op == isa.LoadImm:
 			emit(Constant(d, uint64(n.Imm), l.mcpu))
 		case n.A == None:
-			emit(isa.Insn{Op: n.Op, Dst: d, Src: reg(n.B)})
+			emit(isa.Insn{Op: n.Op, Dst: d, Src: reg(n.B), Off: int16(n.Imm)})
 		default:
 			a, b := reg(n.A), reg(n.B)
 			op := isa.Insn{Op: n.Op, Dst: d, Src: b, Imm: n.Imm}
@@ -131,12 +139,35 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 	}
 }
 
+// inline: node i is a constant that the store at the root holds itself.
+func (l *lowering) inline(i int) bool {
+	root := len(l.t.Nodes) - 1
+	n := &l.t.Nodes[i]
+	if n.Op != isa.LoadImm || n.Imm != int64(int32(n.Imm)) || !l.t.IsStore() || int(l.t.Root) != root || int(l.t.Nodes[root].B) != i {
+		return false
+	}
+	for k := range l.t.Nodes {
+		if l.t.Nodes[k].A == Ref(i) || k != root && l.t.Nodes[k].B == Ref(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// store is the instruction of a store.
+func (l *lowering) store(n *Node, row *isa.Row, reg func(Ref) isa.Reg) isa.Insn {
+	if n.B >= 0 && l.inline(int(n.B)) {
+		return isa.Insn{Op: isa.Store(row.Width, true), Dst: reg(n.A), Off: int16(n.Imm), Imm: l.t.Nodes[n.B].Imm}
+	}
+	return isa.Insn{Op: n.Op, Dst: reg(n.A), Src: reg(n.B), Off: int16(n.Imm)}
+}
+
 // targets lists registers that may take a new value: where it is wanted, where
 // an operand ends, and one fresh.
 func (l *lowering) targets(busy, ended isa.RegSet) []isa.Reg {
 	var out []isa.Reg
 	free := l.s.Free &^ busy
-	if !l.t.IsBranch() && free.Has(l.s.Dst) {
+	if l.t.valued() && free.Has(l.s.Dst) {
 		out = append(out, l.s.Dst)
 	}
 	fresh := false

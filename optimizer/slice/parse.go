@@ -79,7 +79,7 @@ func (p *termParser) value(e ast.Expr) (Ref, error) {
 		}
 		op := isa.ByName(name.Name)
 		row := isa.RowOf(op)
-		if op == 0 || row.Kind != isa.KindALU && row.Kind != isa.KindCondJump {
+		if op == 0 || row.Kind != isa.KindALU && row.Kind != isa.KindCondJump && !isMemory(row) {
 			if v, err := p.imm(e); err == nil { // a function of immediates
 				return p.intern(Node{isa.LoadImm, None, None, v}), nil
 			}

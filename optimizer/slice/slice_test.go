@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("%v %s", from, term.String())
 	}
 	in := []interp.Lanes{{7, 8}}
-	if got := term.Run(in, make([]interp.Lanes, 1)); got[0] != 12 || got[1] != 13 {
+	if got := term.Run(in, nil, make([]interp.Lanes, 1)); got[0] != 12 || got[1] != 13 {
 		t.Errorf("%v", got)
 	}
 }

@@ -28,12 +28,12 @@ func (r Ref) IsInput() (int, bool) { return int(-1 - r), r < 0 && r != None }
 // instruction makes it.
 type Node struct {
 	Op   isa.Op
-	A, B Ref // destination and source operand
-	Imm  int64
+	A, B Ref   // destination and source operand
+	Imm  int64 // or offset, see IsMemory
 }
 
-// Term is a computation of one value, or of a branch condition when the root is
-// a comparison. Nodes come after their operands.
+// Term is a computation of one value, of a branch condition when the root is
+// a comparison, or of a store. Nodes come after their operands.
 type Term struct {
 	Inputs int
 	Nodes  []Node
@@ -46,6 +46,10 @@ func Reads(row *isa.Row) (a, b bool) {
 	case isa.KindALU:
 		return row.ReadsDst, row.ReadsSrc
 	case isa.KindCondJump:
+		return true, !row.Imm
+	case isa.KindLoad:
+		return false, true
+	case isa.KindStore:
 		return true, !row.Imm
 	}
 	return false, false
@@ -109,6 +113,12 @@ func (b *Builder) Add(op isa.Op, x, y Ref, imm int64) Ref {
 	}
 	if !readsB {
 		y = None
+	}
+	if isMemory(row) {
+		if row.Kind == isa.KindStore && row.Width <= 32 {
+			y = b.whole(y)
+		}
+		return b.intern(Node{op, x, y, imm})
 	}
 	if !row.Imm || row.Fn == isa.FnNeg {
 		imm = 0
@@ -242,7 +252,8 @@ func (t *Term) Key(imms bool) string {
 	return string(b)
 }
 
-// Immediates lists the term's distinct immediates in increasing order.
+// Immediates lists the term's distinct immediates in increasing order, without
+// offsets.
 func (t *Term) Immediates() []int64 {
 	var out []int64
 	for _, n := range t.Nodes {
@@ -257,12 +268,12 @@ func (t *Term) Immediates() []int64 {
 // HasImm reports whether the node has an immediate.
 func (n *Node) HasImm() bool {
 	row := isa.RowOf(n.Op)
-	return row.Imm && row.Fn != isa.FnNeg
+	return row.Imm && row.Fn != isa.FnNeg || isMemory(row)
 }
 
 // Run evaluates the term on many states at once. scratch holds at least as many
 // lanes as there are nodes; the result stays valid until it is used again.
-func (t *Term) Run(in []interp.Lanes, scratch []interp.Lanes) *interp.Lanes {
+func (t *Term) Run(in []interp.Lanes, m *Memory, scratch []interp.Lanes) *interp.Lanes {
 	var none interp.Lanes
 	at := func(r Ref) *interp.Lanes {
 		if r == None {
@@ -275,7 +286,9 @@ func (t *Term) Run(in []interp.Lanes, scratch []interp.Lanes) *interp.Lanes {
 	}
 	for i := range t.Nodes {
 		n := &t.Nodes[i]
-		interp.Lockstep(n.Op, uint64(n.Imm), at(n.A), at(n.B), &scratch[i])
+		if !interp.Lockstep(n.Op, uint64(n.Imm), at(n.A), at(n.B), &scratch[i]) {
+			m.Access(n.Op, n.Imm, at(n.A), at(n.B), &scratch[i])
+		}
 	}
 	return at(t.Root)
 }
