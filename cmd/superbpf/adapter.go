@@ -58,6 +58,12 @@ func (s *settings) read(name string, input []byte) (*elf.Object, error) {
 	if s.level < 1 || s.level > 3 {
 		return nil, fail(exitUsage, "-O takes 1, 2 or 3, not %d", s.level)
 	}
+	if !(s.steps >= 0 && s.steps <= maxSteps) {
+		return nil, fail(exitUsage, "--steps takes millions of steps up to %g, not %g", maxSteps, s.steps)
+	}
+	if s.budget < 0 || s.total < 0 {
+		return nil, fail(exitUsage, "--budget and --total-budget take a time such as 30s, none below 0")
+	}
 	if s.mcpu < 0 || s.mcpu > 4 {
 		return nil, fail(exitUsage, "--mcpu takes 1 to 4, not %d", s.mcpu)
 	}

@@ -15,6 +15,9 @@ const (
 	totalCeiling = 20 * time.Minute
 )
 
+// maxSteps bounds the steps that a user may name, in millions: years.
+const maxSteps = 1e12
+
 // budgetFlags are the bounds of a search.
 func (s *settings) budgetFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.steps, "steps", 0, "millions of steps for each function, a few of them take a second (default: by -O and size); the same input, options, seed and steps give the same bytes")

@@ -30,7 +30,12 @@ func place(path string) (string, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return path, nil
+		dir, base := filepath.Split(path) // with .. behind what is no folder, or a link to one
+		if dir == "" {
+			dir = "."
+		}
+		dir, err := filepath.EvalSymlinks(dir)
+		return filepath.Join(dir, base), err
 	case err != nil:
 		return "", err
 	case !st.Mode().IsRegular() && !st.IsDir(): // a folder is not replaced by a file anyway

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 )
@@ -70,15 +69,14 @@ func checkOutput(in, out string) error {
 		if st, err := os.Stat(o); err == nil && st.IsDir() {
 			return fail(exitUsage, "%s is a directory: name a file", o)
 		}
-		if _, err := place(o); err != nil {
+		if _, err := place(o); errors.Is(err, fs.ErrNotExist) {
+			return fail(exitUsage, "the folder of %s does not exist: make it, or name another output", o)
+		} else if err != nil {
 			return fail(exitUsage, "%v", err)
 		}
 	}
-	dir := filepath.Dir(out)
 	p, err := prepare(file{out, nil})
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail(exitUsage, "the folder %s does not exist: make it, or name another output", dir)
-	} else if err != nil {
+	if err != nil {
 		return fmt.Errorf("the output cannot be written: %w", err)
 	}
 	p.drop()

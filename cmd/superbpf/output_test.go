@@ -91,6 +91,32 @@ func TestLostSectionsAreNamed(t *testing.T) {
 	}
 }
 
+// A folder is where the kernel finds it, whatever the words of a path come to.
+func TestOutputBehindParents(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "a"), "old")
+	if err := os.Mkdir(filepath.Join(other, "below"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(other, "below"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(dir+"/none/../a", []byte("new")); err == nil {
+		t.Error("written behind a folder that is not there")
+	}
+	if err := writeFile(dir+"/link/../a", []byte("new")); err != nil {
+		t.Error(err)
+	}
+	for file, want := range map[string]string{filepath.Join(dir, "a"): "old", filepath.Join(other, "a"): "new"} {
+		if b, err := os.ReadFile(file); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", file, b, err)
+		}
+	}
+	if _, msg, code := run(t, "optimize", object(t, twoPrograms), "-o", dir+"/none/a.o"); code != exitUsage || !strings.Contains(msg, "make it") {
+		t.Errorf("exit code %d: %s", code, msg)
+	}
+}
+
 // A device or a pipe is not replaced by a file, and said before the work; what a
 // link leads to is, and the link stays.
 func TestOutputIsNoFile(t *testing.T) {

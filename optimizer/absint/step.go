@@ -58,7 +58,7 @@ func loadImm(in *prog.Insn) Value {
 		}
 	case in.Ref.Kind == prog.RefMap:
 		return Value{Kind: MapPtr, Num: Const(0, 64), Map: in.Ref.Map}
-	case in.Ref.Kind == prog.RefMapValue:
+	case in.Ref.Kind == prog.RefMapValue && !in.Ref.Loose:
 		return Value{Kind: MapValue, Num: Const(uint64(in.Ref.Off), 64), Map: in.Ref.Map}
 	case in.Ref.Kind == prog.RefCORE:
 		return scalar(immediate(in))

@@ -57,6 +57,45 @@ func TestLegacyMaps(t *testing.T) {
 	}
 }
 
+// A variable's place that stands in the instruction beside its symbol, as GCC puts
+// it there, is not known: loaders read it in different ways.
+func TestPlacesBesideSymbols(t *testing.T) {
+	raw := bytes.Clone(compile(t, "sample.c", "-g", "-mcpu=v2"))
+	loose := func(o *Object) (is, all int) {
+		for _, f := range o.Functions() {
+			for k := range f.Insns {
+				if r := f.Insns[k].Ref; r != nil && r.Kind == prog.RefMapValue {
+					all++
+					if r.Loose {
+						is++
+					}
+				}
+			}
+		}
+		return is, all
+	}
+	o := read(t, raw)
+	before, all := loose(o)
+	patched := 0
+	for _, s := range o.file.Sections {
+		if s.Type != delf.SHT_REL || o.file.Sections[s.Info].Flags&delf.SHF_EXECINSTR == 0 {
+			continue
+		}
+		for p := int(s.Offset); p < int(s.Offset+s.Size); p += 16 {
+			sym := o.syms[binary.LittleEndian.Uint32(raw[p+12:])-1]
+			at := int(o.file.Sections[s.Info].Offset + binary.LittleEndian.Uint64(raw[p:]))
+			if delf.ST_TYPE(sym.Info) == delf.STT_OBJECT && raw[at] == 0x18 && o.maps[o.file.Sections[sym.Section].Name] != nil {
+				binary.LittleEndian.PutUint32(raw[at+4:], 4)
+				patched++
+			}
+		}
+	}
+	after, _ := loose(read(t, raw))
+	if before != 0 || patched == 0 || after != patched {
+		t.Errorf("of %d addresses %d are loose; of %d with a place %d", all, before, patched, after)
+	}
+}
+
 // A program with an instruction or a relocation that makes no sense does not
 // keep the others from being read.
 func TestOneBadProgram(t *testing.T) {

@@ -63,11 +63,12 @@ type reloc struct {
 }
 
 type refKey struct {
-	kind prog.RefKind
-	name string
-	off  int64
-	id   int
-	rel  [2]uint32
+	kind  prog.RefKind
+	name  string
+	off   int64
+	loose bool
+	id    int
+	rel   [2]uint32
 }
 
 // Read parses an object.
@@ -275,7 +276,7 @@ func (o *Object) share(k refKey, r reloc) *prog.Ref {
 	if ref := o.refs[k]; ref != nil {
 		return ref
 	}
-	ref := &prog.Ref{Kind: k.kind, Name: k.name, Map: o.maps[k.name], Off: k.off, ID: k.id}
+	ref := &prog.Ref{Kind: k.kind, Name: k.name, Map: o.maps[k.name], Off: k.off, Loose: k.loose, ID: k.id}
 	if k.kind != prog.RefMap && k.kind != prog.RefMapValue && k.kind != prog.RefKconfig {
 		ref.Map = nil
 	}
@@ -372,8 +373,14 @@ func (o *Object) reference(fn *function, in *prog.Insn, r delf.Rel64, raw isa.Ra
 		}
 		return o.share(refKey{kind: prog.RefMap, name: sym.Name}, rel), nil
 	case typ == rel64_64 && kind == isa.KindLoadImm && o.maps[section] != nil:
-		off := int64(sym.Value) + int64(raw.Imm)
-		return o.share(refKey{kind: prog.RefMapValue, name: section, off: off}, rel), nil
+		// libbpf adds the immediate to the symbol's place; the library that loads
+		// here takes it for the place in a section's symbol, and else ignores it.
+		// GCC puts the place there too.
+		k := refKey{kind: prog.RefMapValue, name: section, off: int64(sym.Value) + int64(raw.Imm)}
+		if raw.Imm != 0 && (!isSection || sym.Value != 0) {
+			k.loose, k.id = true, int(symNo)
+		}
+		return o.share(k, rel), nil
 	}
 	return opaque, nil
 }

@@ -73,7 +73,11 @@ func formatInsn(in *Insn, target string) string {
 		case r.Kind == RefMap && r.Map != nil:
 			return fmt.Sprintf("r%d = map %s ll", in.Dst, r.Map.Name)
 		case r.Kind == RefMapValue && r.Map != nil:
-			return fmt.Sprintf("r%d = value %s+%d ll", in.Dst, r.Map.Name, r.Off)
+			what := "value"
+			if r.Loose {
+				what = "loose"
+			}
+			return fmt.Sprintf("r%d = %s %s+%d ll", in.Dst, what, r.Map.Name, r.Off)
 		case r.Kind == RefFunc && row.Kind == isa.KindCallFunc:
 			return "call func " + r.Name
 		case r.Kind == RefFunc && row.Kind == isa.KindLoadImm:

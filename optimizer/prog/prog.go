@@ -44,6 +44,9 @@ type Ref struct {
 	Map  *Map
 	// Off is the offset in bytes for RefMapValue.
 	Off int64
+	// Loose: of a RefMapValue, loaders disagree about the offset. It tells the
+	// address from others, but not how far from them it is.
+	Loose bool
 	// ID tells relocation records apart in the object's own tables.
 	ID int
 	// Reads are the argument registers that the function read as it was in the

@@ -11,7 +11,7 @@ func SameRef(a, b *Ref) bool {
 	if a == b {
 		return true
 	}
-	if a == nil || b == nil || a.Kind != b.Kind || a.Name != b.Name || a.Off != b.Off {
+	if a == nil || b == nil || a.Kind != b.Kind || a.Name != b.Name || a.Off != b.Off || a.Loose != b.Loose {
 		return false
 	}
 	if a.Kind == RefOpaque && a.Name == "" {

@@ -18,7 +18,7 @@ import (
 //
 // A subprogram's header may say what is known of R1, R2, ... as Arg.String does.
 // A reference to a map is `r1 = map NAME ll`, to its first value plus an offset
-// `r1 = value NAME+8 ll`, to a subprogram `call func NAME` and `r1 = func NAME ll`;
+// `r1 = value NAME+8 ll`, or `r1 = loose NAME+8 ll` where loaders disagree on it, to a subprogram `call func NAME` and `r1 = func NAME ll`;
 // a helper may be called by name, `call map_lookup_elem`. A remark that begins
 // with CO-RE makes the loader complete the instruction. Each instruction's Origin is its index, unless it is
 // followed by `@N`.
@@ -107,7 +107,7 @@ func ParseFunc(name, text string) (*Func, error) {
 			}
 			in.Ref = refs[core]
 		}
-		if len(w) == 5 && w[1] == "=" && (w[2] == "map" || w[2] == "value") && w[4] == "ll" {
+		if len(w) == 5 && w[1] == "=" && (w[2] == "map" || w[2] == "value" || w[2] == "loose") && w[4] == "ll" {
 			key := w[2] + " " + w[3]
 			r := refs[key]
 			if r == nil {
@@ -121,8 +121,8 @@ func ParseFunc(name, text string) (*Func, error) {
 					return nil, bad("bad offset")
 				}
 				r = &Ref{Kind: RefMap, Name: sym, Map: m, Off: o}
-				if w[2] == "value" {
-					r.Kind = RefMapValue
+				if w[2] != "map" {
+					r.Kind, r.Loose = RefMapValue, w[2] == "loose"
 				}
 				refs[key] = r
 			}

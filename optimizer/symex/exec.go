@@ -148,12 +148,16 @@ func (e *Engine) wideImmediate(in *prog.Insn, imm smt.Term) smt.Term {
 		e.names(r.Name)
 		return t
 	case prog.RefMapValue, prog.RefKconfig:
-		t := e.C.UF("data:"+r.Name, 64)
+		base, off := "data:"+r.Name, r.Off
+		if r.Loose {
+			base, off = fmt.Sprintf("%s#%d+%d", base, r.ID, r.Off), 0
+		}
+		t := e.C.UF(base, 64)
 		e.SetRegion(t, Region{Kind: MapValue, Map: r.Map})
 		if r.Map == nil {
 			e.SetRegion(t, Region{})
 		}
-		return e.C.Add(t, e.C.Const(uint64(r.Off), 64))
+		return e.C.Add(t, e.C.Const(uint64(off), 64))
 	case prog.RefCORE:
 		return imm
 	}
