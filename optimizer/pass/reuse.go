@@ -161,12 +161,13 @@ func (r *run) loadOf(k int, d isa.Reg, low smt.Term, w uint8, except func(isa.In
 		return isa.Insn{}, false
 	}
 	addr := n.Args[1]
-	if e.RegionOf(addr).Kind == symex.Context {
+	kind := e.RegionOf(addr).Kind
+	if kind == symex.Context {
 		return isa.Insn{}, false // the kernel fixes the widths there
 	}
 	for b := isa.R0; b <= isa.FP; b++ {
-		if st.Regs[b] == 0 || e.RegionOf(st.Regs[b]).Kind == symex.Scalar {
-			continue
+		if st.Regs[b] == 0 || kind != symex.Scalar && e.RegionOf(st.Regs[b]).Kind == symex.Scalar {
+			continue // a number
 		}
 		off, ok := c.IsConst(c.Sub(addr, st.Regs[b]))
 		if !ok || int64(int16(off)) != int64(off) {
