@@ -357,9 +357,12 @@ func (o *Object) reference(fn *function, in *prog.Insn, r delf.Rel64, raw isa.Ra
 		return o.share(refKey{kind: prog.RefFunc, name: target.Name, id: target.sec}, rel), nil
 	case typ == rel64_64 && kind == isa.KindLoadImm && executable:
 		off := int(sym.Value)
-		if isSection {
+		switch {
+		case isSection:
 			off += int(raw.Imm)
 			rel.delta = 1
+		case raw.Imm != 0:
+			return nil, fmt.Errorf("the address of %s with an offset, which loaders read in different ways", sym.Name)
 		}
 		target := o.functionAt(int(sym.Section), off)
 		if target == nil {

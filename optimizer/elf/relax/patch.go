@@ -32,6 +32,9 @@ func (m *image) patch() (*notes, error) {
 	if err := m.hideEmptyExt(); err != nil {
 		return nil, err
 	}
+	if err := m.callbacks(); err != nil {
+		return nil, err
+	}
 	m.strengthen()
 	if err := m.uniqueNames(); err != nil {
 		return nil, err
@@ -97,6 +100,39 @@ func (m *image) layout(t *types) {
 			}
 		}
 	}
+}
+
+// callbacks puts the places of functions whose addresses are loaded into the
+// instructions: the reader goes by what stands there alone, libbpf adds it to the
+// symbol's place.
+func (m *image) callbacks() error {
+	const rel64, lddw = 1, 0x18
+	for sec := range m.sh {
+		if !m.executable(sec) {
+			continue
+		}
+		_, rels, err := m.relocations(sec)
+		if err != nil {
+			return err
+		}
+		code, err := m.section(sec)
+		if err != nil {
+			return err
+		}
+		code = bytes.Clone(code)
+		for _, r := range rels {
+			sym := int(delf.R_SYM64(r.Info))
+			if delf.R_TYPE64(r.Info) != rel64 || sym >= len(m.syms) || len(code) < 8 || r.Off > uint64(len(code)-8) || code[r.Off] != lddw {
+				continue
+			}
+			if s := &m.syms[sym]; delf.ST_TYPE(s.Info) == delf.STT_FUNC && m.executable(int(s.Shndx)) {
+				imm := code[r.Off+4:]
+				le.PutUint32(imm, le.Uint32(imm)+uint32(s.Value))
+			}
+		}
+		m.data[sec] = code
+	}
+	return nil
 }
 
 // strengthen makes weak map definitions global: the reader wants maps global,
