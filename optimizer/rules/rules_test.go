@@ -275,6 +275,14 @@ func TestStore(t *testing.T) {
 			t.Errorf("stored\n%sgot\n%s%v", want.String(), got.String(), err)
 		}
 	}
+	for _, text := range []string{"", "no database"} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenStore(path, false); err == nil || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("a store of %q: %v", text, err)
+		}
+	}
 }
 
 func TestParseErrors(t *testing.T) {

@@ -32,12 +32,14 @@ func OpenStore(path string, write bool) (*Store, error) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return nil, err
 		}
-	} else if _, err := os.Stat(path); err != nil {
+	} else if st, err := os.Stat(path); err != nil {
 		return nil, err
+	} else if st.Size() == 0 { // it would be written to
+		return nil, fmt.Errorf("rule store %s is empty: remove it, or name another", path)
 	}
 	db, err := bbolt.Open(path, 0o666, &bbolt.Options{ReadOnly: !write, Timeout: lockWait})
 	if err != nil {
-		return nil, fmt.Errorf("rule store %s: %w", path, err)
+		return nil, fmt.Errorf("rule store %s cannot be used (remove it, or name another): %w", path, err)
 	}
 	return &Store{db}, nil
 }
