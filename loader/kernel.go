@@ -315,6 +315,7 @@ func refusal(err error, funcs []FuncStart, slots int) *LoadResult {
 			return r
 		}
 		r.Reason = ParseLog(v.Log)
+		r.Stats = ParseStats(strings.Join(v.Log, "\n"))
 		r.Function, r.Slot = locate(funcs, slots, r.Reason.Slot)
 		err = v.Cause
 	}

@@ -156,17 +156,28 @@ func (k *Kernel) loadQuick(p *Prepared, code []byte, types *btf.Handle, stopped 
 	if errors.Is(err, unix.EPERM) && len(log) == 0 {
 		return quickAnswer{err: errWhole} // the other way knows the reasons
 	}
-	for size := firstLog; ; size *= 4 {
+	for size := firstLog; !givenUp(log); size *= 4 {
 		fd, log, err = k.loadLogged(a, logStats|logBranch, size, stopped)
 		if err == nil {
 			return judged(fd, log)
 		}
-		if !errors.Is(err, unix.ENOSPC) || size >= lastLog {
+		if !errors.Is(err, unix.ENOSPC) || size >= lastLog || ended(log) {
 			break
 		}
 	}
 	lines := strings.Split(strings.TrimRight(log, " \n"), "\n")
 	return quickAnswer{result: refusal(&ebpf.VerifierError{Cause: err, Log: lines}, p.Funcs, len(code)/8)}
+}
+
+// givenUp: the verifier processed as many instructions as it ever does. Where it
+// was then means nothing, and to hear that would take longest.
+func givenUp(log string) bool { return strings.Contains(log, "program is too large") }
+
+// ended tells whether a log that did not fit has its end: since Linux 6.4 it is the
+// beginning that is missing.
+func ended(log string) bool {
+	const last = 1000 // bytes that hold the statistics
+	return strings.Contains(log[max(0, len(log)-last):], "\nprocessed ")
 }
 
 // judged describes an accepted program.

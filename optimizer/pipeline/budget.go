@@ -13,6 +13,8 @@ import (
 const (
 	stepLoad     = 5000
 	stepVerified = 5
+	// For each instruction, what the model of the checker takes.
+	stepModelled = 50
 )
 
 // begin starts the total budget of an object.

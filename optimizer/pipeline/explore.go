@@ -82,7 +82,7 @@ func (w *work) attempt(r *rand.Rand, from int) *work {
 	r.Shuffle(len(d.opt.Transforms), func(i, j int) {
 		d.opt.Transforms[i], d.opt.Transforms[j] = d.opt.Transforms[j], d.opt.Transforms[i]
 	})
-	a := &work{driver: &d, index: w.index, input: w.input, weights: w.weights, modelled: w.modelled, banned: w.banned,
+	a := &work{driver: &d, index: w.index, input: w.input, weights: w.weights, modelled: w.modelled, vain: w.vain, banned: w.banned,
 		dropped: maps.Clone(w.banned), stats: map[string]*TransformStats{}, misled: map[string]int{}}
 	if a.dropped == nil {
 		a.dropped = dropped{}

@@ -144,6 +144,8 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns+r.Besides))
 			sum.VerifiedInsns += r.VerifiedInsns
 			if !r.Accepted {
+				// It was verified again, to hear why.
+				steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns))
 				refusals = append(refusals, r)
 			}
 		}

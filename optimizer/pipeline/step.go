@@ -7,7 +7,6 @@ import (
 
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/prog"
-	"github.com/superbpf/superbpf/optimizer/safety"
 )
 
 // Step is one accepted replacement of a function's body.
@@ -59,11 +58,15 @@ type work struct {
 	// modelled: the model of the kernel's checker takes the input, as the kernel
 	// does, so it may refuse candidates without asking the kernel.
 	modelled bool
+	// vain counts the candidates that it took since it refused one.
+	vain int
 	// misled counts, by transform, the times that a log pointed at the wrong
 	// rewrite since it last helped.
 	misled map[string]int
 	proof  Proof // of the last candidate
 	costly bool  // the last candidate cost too much
+	// circling: the last candidate was the function as it had been before.
+	circling bool
 	// banned are rewrites that measurement took back.
 	banned dropped
 	// slack is set while a rewrite that costs something may be taken.
@@ -116,7 +119,7 @@ func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 			return changed, err
 		}
 		changed = changed || ok
-		if !again {
+		if !again || w.circling {
 			break
 		}
 	}
@@ -178,6 +181,9 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 				w.misled[t.Name()] = 0
 			}
 			return ok, ok, err
+		}
+		if w.circling {
+			return false, false, nil
 		}
 		if w.costly && len(sites) > 1 && !priced {
 			priced = true
@@ -307,7 +313,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	none := GateResult{FailSlot: -1}
 	st := w.stat(t.Name())
 	st.Tried++
-	w.proof, w.costly = Proof{}, false
+	w.proof, w.costly, w.circling = Proof{}, false, false
 	cand.Compact()
 	what := t.Name()
 	if len(changes) == 1 {
@@ -317,6 +323,9 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		return false, none, fmt.Errorf("%s made an invalid function: %w", what, err)
 	}
 	if prog.SameCode(cand, w.cur) {
+		return false, none, nil
+	}
+	if w.circling = w.was(cand); w.circling {
 		return false, none, nil
 	}
 	est := w.price(cand)
@@ -363,6 +372,12 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	return true, none, nil
 }
 
+// was: the function had that code before. Costs that are nearly the same let a
+// transform go there and back for ever.
+func (w *work) was(cand *prog.Func) bool {
+	return slices.ContainsFunc(w.steps, func(s Step) bool { return prog.SameCode(s.After, cand) }) || prog.SameCode(w.input, cand)
+}
+
 // stat counts for the transform of a name.
 func (w *work) stat(name string) *TransformStats {
 	s := w.stats[name]
@@ -371,50 +386,4 @@ func (w *work) stat(name string) *TransformStats {
 		w.stats[name] = s
 	}
 	return s
-}
-
-// largeFunction is the number of instructions from which candidates are loaded
-// before they are proved.
-const largeFunction = 256
-
-// load asks the kernels about a candidate and counts a refusal.
-func (w *work) load(ctx context.Context, t Transform, cand *prog.Func, changes []Change, what string, est cost.Estimate) (GateResult, error) {
-	if w.modelled {
-		if v := safety.Check(cand); v.Refused {
-			return w.foreseen(cand, what, t, v), nil
-		}
-	}
-	res, err := w.gate(ctx, w.index, cand)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = nil // out of time: what was kept so far stands
-		}
-		return GateResult{FailSlot: -1}, err
-	}
-	if res.Accepted {
-		return res, nil
-	}
-	w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
-	if len(changes) == 1 && len(w.refused.Rewrites) < 100 {
-		for _, r := range append([]GateResult{res}, res.Others...) {
-			w.refused.Rewrites = append(w.refused.Rewrites, RefusedRewrite{Kernel: r.Kernel, Transform: t.Name(),
-				Text: changes[0].Text, Kind: r.Kind, Reason: r.Reason, Slots: w.est.Slots - est.Slots})
-		}
-	}
-	w.stats[t.Name()].Refused++
-	return res, nil
-}
-
-// foreseen is the answer of the model of the kernel's checker.
-func (w *work) foreseen(cand *prog.Func, what string, t Transform, v safety.Verdict) GateResult {
-	res := GateResult{FailSlot: -1, Reason: fmt.Sprintf("model of the checker: instruction %d: %s", v.Insn, v.Reason)}
-	w.refused.add(&w.refused.Kernel, w.cur, what, res.Reason)
-	w.stats[t.Name()].Refused++
-	if cand.Entry {
-		res.FailSlot = 0
-		for k := range v.Insn {
-			res.FailSlot += cand.Insns[k].Slots()
-		}
-	}
-	return res
 }
