@@ -28,7 +28,7 @@ func (r *run) webOf(seed int, x isa.Reg) (*web, bool) {
 		}
 	}
 	w.at[seed] = true
-	pureDef := func(k int) bool { return r.f.Insns[k].Def().Has(x) && !r.f.Insns[k].Use().Has(x) }
+	pureDef := func(k int) bool { return r.f.Insns[k].Def().Has(x) && !updates(&r.f.Insns[k], x) }
 	for len(work) > 0 {
 		k := work[len(work)-1]
 		work = work[:len(work)-1]
@@ -84,6 +84,17 @@ func renamable(in *prog.Insn) bool {
 		return !row.Fetch && row.Fn != isa.FnCmpXchg && row.Fn != isa.FnLoadAcq
 	}
 	return false
+}
+
+// updates: the instruction reads x, and writes it again as the same operand. One
+// that loads x from where x points to sets another variable.
+func updates(in *prog.Insn, x isa.Reg) bool {
+	if !in.Def().Has(x) || !in.Use().Has(x) {
+		return false
+	}
+	_, dst := reads(in)
+	k := in.Row().Kind
+	return dst || k != isa.KindALU && k != isa.KindLoad
 }
 
 // preds lists the instructions that control may come from, for each.

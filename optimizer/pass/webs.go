@@ -72,8 +72,7 @@ func newAllocation(r *run) *allocation {
 		}
 		in := &r.f.Insns[k]
 		for x := isa.R0; x < isa.FP; x++ {
-			if r.live.Before[k].Has(x) && r.live.After[k].Has(x) && (!in.Def().Has(x) || in.Use().Has(x)) ||
-				in.Def().Has(x) && in.Use().Has(x) && renamable(in) {
+			if r.live.Before[k].Has(x) && r.live.After[k].Has(x) && (!in.Def().Has(x) || updates(in, x)) || updates(in, x) && renamable(in) {
 				union(point(0, k, x), point(1, k, x))
 			}
 			if !r.live.After[k].Has(x) {
