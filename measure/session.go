@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/superbpf/superbpf/loader"
 	"github.com/superbpf/superbpf/traffic/testbed"
@@ -142,13 +143,8 @@ func (s *session) learnKind() error {
 }
 
 func (s *session) epoch(ctx context.Context, e, perEpoch int) (err error) {
-	defer func() {
-		for _, sl := range s.slots {
-			err = errors.Join(err, sl.sink.Close(), sl.xdp.Close(), sl.inst.close())
-		}
-		s.slots = nil
-	}()
-	if err := s.load(ctx, perEpoch); err != nil {
+	defer func() { err = errors.Join(err, s.unload()) }()
+	if err := s.loadSettled(ctx, perEpoch); err != nil {
 		return err
 	}
 	for i, in := range s.o.Inputs {
@@ -163,6 +159,34 @@ func (s *session) epoch(ctx context.Context, e, perEpoch int) (err error) {
 		s.collect(i, perEpoch)
 	}
 	return s.countLosses()
+}
+
+// loadSettled loads until the programs are as fast as such programs are here.
+func (s *session) loadSettled(ctx context.Context, perEpoch int) error {
+	for try := 1; ; try++ {
+		if err := s.load(ctx, perEpoch); err != nil {
+			return err
+		}
+		if ok, err := s.settled(); err != nil || ok || try == settleTries {
+			return err
+		}
+		if err := s.unload(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(settlePause):
+		}
+	}
+}
+
+func (s *session) unload() (err error) {
+	for _, sl := range s.slots {
+		err = errors.Join(err, sl.sink.Close(), sl.xdp.Close(), sl.inst.close())
+	}
+	s.slots = nil
+	return err
 }
 
 // load loads every subject perEpoch times, in random order so that no subject
