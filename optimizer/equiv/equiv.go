@@ -1,6 +1,7 @@
 package equiv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,7 +189,7 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	if prog.SameCode(p, q) {
 		return Result{Verdict: Equal, Reason: "identical code"}
 	}
-	if err := keepsPatched(p, q); err != nil {
+	if err := cmp.Or(keepsPatched(p, q), keepsArguments(p, q)); err != nil {
 		return Result{Reason: err.Error()}
 	}
 	room := maxTerms
@@ -262,6 +263,15 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 // affordable is the largest size of functions, in instructions, that are looked
 // at as a whole when a change cannot be proved by itself.
 const affordable = 3000
+
+// keepsArguments requires that a subprogram q reads no argument that p does not:
+// callers of p need not set it.
+func keepsArguments(p, q *prog.Func) error {
+	if more := prog.Reads(q) &^ prog.Reads(p); !p.Entry && more != 0 {
+		return giveUp("an argument is read that was not before")
+	}
+	return nil
+}
 
 // keepsPatched requires that instructions which the loader completes are those
 // of p, registers aside: it knows how to patch these and no others.

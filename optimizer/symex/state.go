@@ -156,8 +156,8 @@ func NewEngine(c *smt.Ctx, f *prog.Func, callee func(name string) *prog.Func) *E
 	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, frames: map[smt.Term]*[isa.StackSize]smt.Term{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
-	e.live = prog.NewLiveness(prog.NewCFG(f)).Before[0] & isa.ArgRegs
-	e.hidden = f.SeesContext(e.live, callee)
+	e.live = prog.Reads(f)
+	e.hidden = f.SeesContext(prog.NewLiveness(prog.NewCFG(f)).Before[0]&isa.ArgRegs, callee)
 	for r := isa.R1; r <= isa.R5; r++ {
 		e.args[r-isa.R1] = e.argument(r, f.Given(r))
 	}
@@ -216,8 +216,8 @@ func (e *Engine) Start() *State {
 	s.Epoch, s.Effect, s.MapSet = c.UF("epoch", 0), c.UF("effect", 0), c.UF("mapset", 0)
 	for r := isa.R1; r <= isa.R5; r++ {
 		// The compiler may have changed a static function's arguments: what it
-		// reads it was given.
-		if int(r) <= e.f.NumArgs || !e.Entry && e.live.Has(r) {
+		// reads it was given, and nothing else.
+		if e.Entry && int(r) <= e.f.NumArgs || !e.Entry && e.live.Has(r) {
 			s.Regs[r] = e.args[r-isa.R1]
 		}
 	}
