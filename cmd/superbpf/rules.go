@@ -237,12 +237,13 @@ the program, and those that another rule of the store covers.`,
 }
 
 func (s *ruleSettings) export() *cobra.Command {
-	var mine bool
+	var mine, pruned bool
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Write the rules as text, one a line",
 		Example: `  superbpf rules export > all.txt
-  superbpf rules export --own > mine.txt`,
+  superbpf rules export --own > mine.txt
+  superbpf rules export --pruned > all.txt`,
 		Args: exactArgs(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			get := s.all
@@ -253,10 +254,14 @@ func (s *ruleSettings) export() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if pruned {
+				set.Prune()
+			}
 			return set.Write(c.OutOrStdout())
 		},
 	}
 	c.Flags().BoolVar(&mine, "own", false, "only those of the store")
+	c.Flags().BoolVar(&pruned, "pruned", false, "leave out rules that others cover")
 	return c
 }
 

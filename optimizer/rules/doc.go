@@ -22,5 +22,9 @@
 // Rules match slices (package slice), so neither registers nor the order of
 // code play a part. They are learned from objects: what enumeration finds is
 // generalised as far as tests and the solver agree (Learn). default.txt, made
-// that way, comes with the program; a Store adds a user's own.
+// that way, comes with the program; a Store adds a user's own. To make default.txt
+// anew, learn from more objects into an empty store and export the whole:
+//
+//	superbpf rules learn --store new.db --suite all OBJECTS
+//	superbpf rules export --store new.db --pruned | sort > default.txt
 package rules
