@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
 // What is known of arguments: of static functions by all calls, of global ones
@@ -31,6 +34,28 @@ func TestArguments(t *testing.T) {
 	// other objects may call.
 	if f := read(t, compile(t, "calls.c", "-mcpu=v3")).Callee("global"); f.Given(1).String() != "any" {
 		t.Errorf("without types: %v", f.Args)
+	}
+}
+
+// A call reads what the function that it goes to reads, and no more.
+func TestCallsReadArguments(t *testing.T) {
+	o, calls := read(t, compile(t, "calls.c", "-g", "-mcpu=v3", "-DPLAIN")), 0
+	for _, f := range o.Functions() {
+		for k := range f.Insns {
+			in := &f.Insns[k]
+			if in.Ref == nil || in.Ref.Kind != prog.RefFunc || !in.IsCall() {
+				continue
+			}
+			if calls++; in.Use() != prog.Reads(o.Callee(in.Ref.Name)) {
+				t.Errorf("%s: the call of %s reads %v", f.Name, in.Ref.Name, in.Use())
+			}
+			if in.Use() == isa.ArgRegs {
+				t.Errorf("%s: the call of %s reads all arguments", f.Name, in.Ref.Name)
+			}
+		}
+	}
+	if calls == 0 {
+		t.Error("no calls")
 	}
 }
 
