@@ -114,7 +114,7 @@ the others do. A program that cannot be read or that the kernel refuses as it is
 unchanged, with the reason below the table; the others are optimized all the
 same. Ctrl-C ends the search; the best result so far is still written.
 
--O1 takes a second or two for 500 instructions, and times no candidates; -O2 about
+-O1 takes about a second for 500 instructions, and times no candidates; -O2 about
 ten, -O3 a minute; large functions get more. These budgets are counted in steps
 of work, so that the same input, options and seed give the same bytes (with
 --no-measure: what is timed decides otherwise). --budget and --total-budget are

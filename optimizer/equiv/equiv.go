@@ -145,7 +145,7 @@ func (v *Validator) Spend(ctx context.Context) { v.spend(ctx, 0) }
 // spend counts the work since it was called last, and more, as steps.
 func (v *Validator) spend(ctx context.Context, more int64) {
 	w := v.c.Work()
-	steps.Spend(ctx, w-v.told+more)
+	steps.Spend(ctx, (w-v.told)*2/3+more) // a term takes less than a step
 	v.told = w
 }
 

@@ -62,10 +62,10 @@ func Clean(f *prog.Func) {
 			if in.Op != isa.Nop && removable(in) && in.Def()&live.After[k] == 0 {
 				f.Insns[k] = prog.New(isa.Insn{Op: isa.Nop})
 			}
-			if k := in.Row().Kind; (k == isa.KindJump || k == isa.KindCondJump) && in.Target >= 0 {
+			if kind := in.Row().Kind; (kind == isa.KindJump || kind == isa.KindCondJump) && in.Target >= 0 {
 				// Nothing but no-ops between a jump and its target.
 				t := in.Target
-				next := indexOf(f, in) + 1
+				next := k + 1
 				for next < t && f.Insns[next].Op == isa.Nop {
 					next++
 				}
@@ -79,15 +79,6 @@ func Clean(f *prog.Func) {
 			return
 		}
 	}
-}
-
-func indexOf(f *prog.Func, in *prog.Insn) int {
-	for k := range f.Insns {
-		if &f.Insns[k] == in {
-			return k
-		}
-	}
-	return -1
 }
 
 // stackBytes is a set of bytes of the frame.

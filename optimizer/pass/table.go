@@ -242,7 +242,7 @@ func (r *run) ok(k int, format string, args ...any) bool {
 }
 
 // stepInsn is what a pass counts, in steps, for each instruction of a function.
-const stepInsn = 5
+const stepInsn = 3
 
 // over tells that the budget is spent: what a pass found until then is not used.
 func (r *run) over() bool {

@@ -12,7 +12,8 @@ import (
 // is written and that the verifier processes.
 const (
 	stepLoad     = 5000
-	stepVerified = 5
+	stepWritten  = 10
+	stepVerified = 3
 	// For each instruction, what the model of the checker takes.
 	stepModelled = 50
 )

@@ -138,7 +138,7 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 		if err != nil {
 			return GateResult{}, err
 		}
-		steps.Spend(ctx, stepLoad+stepVerified*int64(len(cand.Insns)))
+		steps.Spend(ctx, stepLoad+stepWritten*int64(len(cand.Insns)))
 		var refusals []GateResult
 		for _, r := range rs {
 			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns+r.Besides))
