@@ -6,6 +6,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
+	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
 // gather stores at once what is read at once: where a load, or a map that reads
@@ -55,7 +56,7 @@ type piece struct {
 	shift, bits int
 	reg         isa.Reg // holds it, and zeros above
 	imm         int64   // if it is constant
-	load        bool    // from the stack
+	load        bool    // from where it was stored
 	constant    bool
 }
 
@@ -65,15 +66,23 @@ func (r *run) gatherWord(w cost.Word) (gathered, bool) {
 	in, st := &r.f.Insns[k], r.vals.Before[k]
 	row := in.Row()
 	bits, shift, whole := int(row.Width), 8*(int(in.Off)-w.Off), 8*w.Bytes
-	if st == nil || in.Frozen() || w.Base != isa.FP || shift < 0 || shift+bits > whole || whole&(whole-1) != 0 ||
-		w.Off%w.Bytes != 0 || !slices.Contains([]int{16, 32, 64}, whole) {
+	if st == nil || in.Frozen() || shift < 0 || shift+bits > whole || !slices.Contains([]int{16, 32, 64}, whole) {
+		return gathered{}, false
+	}
+	switch r.vals.E.RegionOf(st.Regs[w.Base]).Kind {
+	case symex.Packet:
+	case symex.Stack:
+		if w.Base != isa.FP || w.Off%w.Bytes != 0 {
+			return gathered{}, false // the kernel wants natural alignment
+		}
+	default: // others may write what lies beside
 		return gathered{}, false
 	}
 	pieces, ok := r.piecesAround(k, w, shift, bits)
 	if !ok {
 		return gathered{}, false
 	}
-	b := builder{r: r, k: k, busy: r.live.Before[k] | r.live.After[k] | in.Use()}
+	b := builder{r: r, k: k, base: w.Base, busy: r.live.Before[k] | r.live.After[k] | in.Use()}
 	for _, p := range pieces {
 		if !p.constant && !p.load {
 			b.busy = b.busy.With(p.reg)
@@ -105,7 +114,7 @@ func (r *run) gatherWord(w cost.Word) (gathered, bool) {
 			return gathered{}, false
 		}
 	}
-	b.code = append(b.code, isa.Insn{Op: isa.Store(uint8(whole), false), Dst: isa.FP, Src: acc, Off: int16(w.Off)})
+	b.code = append(b.code, isa.Insn{Op: isa.Store(uint8(whole), false), Dst: w.Base, Src: acc, Off: int16(w.Off)})
 	return gathered{k, b.code}, true
 }
 
@@ -113,6 +122,7 @@ func (r *run) gatherWord(w cost.Word) (gathered, bool) {
 type builder struct {
 	r    *run
 	k    int
+	base isa.Reg
 	busy isa.RegSet
 	code []isa.Insn
 }
@@ -144,7 +154,7 @@ func (b *builder) place(x isa.Reg, shift, bits int, clean bool) {
 	}
 }
 
-// join puts a piece of the word at stack offset off into acc.
+// join puts a piece of the word at offset off into acc.
 func (b *builder) join(acc isa.Reg, p piece, off int) bool {
 	switch {
 	case p.constant && p.imm == 0:
@@ -161,7 +171,7 @@ func (b *builder) join(acc isa.Reg, p piece, off int) bool {
 			}
 		}
 		if p.load {
-			b.code = append(b.code, isa.Insn{Op: isa.Load(uint8(p.bits), false), Dst: t, Src: isa.FP, Off: int16(off + p.shift/8)})
+			b.code = append(b.code, isa.Insn{Op: isa.Load(uint8(p.bits), false), Dst: t, Src: b.base, Off: int16(off + p.shift/8)})
 		} else if t != p.reg {
 			b.reg(isa.FnMov, t, p.reg)
 		}
@@ -182,7 +192,7 @@ func (r *run) piecesAround(k int, w cost.Word, shift, bits int) (out []piece, ok
 		if from < shift {
 			to = shift
 		}
-		p, ok := r.pieceAt(k, w.Off, from, to)
+		p, ok := r.pieceAt(k, w, from, to)
 		if !ok {
 			return nil, false
 		}
@@ -194,33 +204,14 @@ func (r *run) piecesAround(k int, w cost.Word, shift, bits int) (out []piece, ok
 
 // pieceAt finds the longest part of a word from bit from on, to bit to at most,
 // that is constant, in a register or loaded with one instruction.
-func (r *run) pieceAt(k, off, from, to int) (piece, bool) {
-	c, st := r.vals.C, r.vals.Before[k]
+func (r *run) pieceAt(k int, w cost.Word, from, to int) (piece, bool) {
 	for n := to - from; n >= 8; n -= 8 {
-		var bytes bytesOf
-		for i := range n / 8 {
-			bytes = append(bytes, r.vals.E.StackByte(st, isa.StackSize+off+from/8+i))
-		}
-		t, ok := bytes.term(c, false)
-		if !ok {
-			return piece{}, false
-		}
 		p := piece{shift: from, bits: n}
-		if v, ok := c.IsConst(t); ok {
-			if p.imm = int64(v << from); p.imm == int64(int32(p.imm)) {
-				p.constant = true
-				return p, true
-			}
-			continue
+		if w.Base == isa.FP && r.pieceInRegister(k, w.Off+from/8, &p) {
+			return p, true
 		}
-		whole := c.ZExt(t, 64)
-		for x := isa.R0; x < isa.FP; x++ {
-			if st.Regs[x] == whole {
-				p.reg = x
-				return p, true
-			}
-		}
-		if slices.Contains([]int{8, 16, 32}, n) && (off+from/8)%(n/8) == 0 && r.fromOneStore(k, off+from/8, n/8) {
+		off := w.Off + from/8
+		if aligned := off%(n/8) == 0 || w.Base != isa.FP; aligned && slices.Contains([]int{8, 16, 32}, n) && r.fromOneStore(k, w.Base, off, n/8) {
 			p.load = true
 			return p, true
 		}
@@ -228,12 +219,42 @@ func (r *run) pieceAt(k, off, from, to int) (piece, bool) {
 	return piece{}, false
 }
 
-// fromOneStore: n bytes at a stack offset come from one store in the block, or from
-// before it, so that a load before instruction k need not wait.
-func (r *run) fromOneStore(k, off, n int) bool {
+// pieceInRegister looks for a piece, which lies at a stack offset, among constants
+// and registers.
+func (r *run) pieceInRegister(k, off int, p *piece) bool {
+	c, st := r.vals.C, r.vals.Before[k]
+	var bytes bytesOf
+	for i := range p.bits / 8 {
+		bytes = append(bytes, r.vals.E.StackByte(st, isa.StackSize+off+i))
+	}
+	t, ok := bytes.term(c, false)
+	if !ok {
+		return false
+	}
+	if v, ok := c.IsConst(t); ok {
+		p.imm = int64(v << p.shift)
+		p.constant = p.imm == int64(int32(p.imm))
+		return p.constant
+	}
+	whole := c.ZExt(t, 64)
+	for x := isa.R0; x < isa.FP; x++ {
+		if st.Regs[x] == whole {
+			p.reg = x
+			return true
+		}
+	}
+	return false
+}
+
+// fromOneStore: n bytes at an offset to a register come from one store through it in
+// the block, or from before it, so that a load before instruction k need not wait.
+func (r *run) fromOneStore(k int, base isa.Reg, off, n int) bool {
 	for j := k - 1; j >= r.cfg.Blocks[r.cfg.BlockOf[k]].From; j-- {
 		in := &r.f.Insns[j]
-		if in.Row().Kind != isa.KindStore || in.Dst != isa.FP {
+		if in.Def().Has(base) {
+			break
+		}
+		if in.Row().Kind != isa.KindStore || in.Dst != base {
 			continue
 		}
 		if at, w := int(in.Off), int(in.Row().Width/8); at < off+n && off < at+w {

@@ -157,10 +157,18 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	}
 	for i := range n {
 		o := off + int64(i)
-		g.Bytes[o] = c.Extract(v, uint8(8*i), 8)
+		b := c.Extract(v, uint8(8*i), 8)
+		if r.Kind == Packet && b == c.UF("load", 8, ch.Token, e.at(base, o)) {
+			delete(g.Bytes, o) // what was there before the group is put back
+			continue
+		}
+		g.Bytes[o] = b
 		if g.Chunks != nil {
 			g.Chunks[o] = chunk{off, n}
 		}
+	}
+	if len(g.Bytes) == 0 {
+		g = Group{}
 	}
 	ch.Last = g
 	s.setMem(class, ch)
