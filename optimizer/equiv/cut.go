@@ -101,8 +101,12 @@ func (s *sim) terms(k *cut, ps, qs *symex.State) []smt.Term {
 	for _, sl := range s.slots {
 		out = append(out, s.slotTerm(ps, sl))
 	}
-	for _, sl := range s.slots {
-		out = append(out, s.slotTerm(qs, sl))
+	if qs == ps {
+		out = append(out, out[2*numRegs:]...)
+	} else {
+		for _, sl := range s.slots {
+			out = append(out, s.slotTerm(qs, sl))
+		}
 	}
 	out = append(out, ps.Epoch, ps.Effect, ps.MapSet, ps.Frame, qs.Frame)
 	byLoc := make([]string, len(k.mem))
