@@ -43,7 +43,11 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "superbpf:", err)
+	text := err.Error()
+	if errors.Is(err, context.Canceled) {
+		text = "interrupted"
+	}
+	fmt.Fprintln(os.Stderr, "superbpf:", text)
 	var e exitError
 	if errors.As(err, &e) {
 		os.Exit(e.code)
