@@ -144,7 +144,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 		return fr, nil
 	}
 	if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
-		d.verified[i] = r.VerifiedInsns
+		d.verified[i], w.processed = r.VerifiedInsns, r.VerifiedInsns
 	}
 	v := safety.Check(w.cur)
 	w.modelled = v.Complete && !v.Refused

@@ -192,6 +192,28 @@ func TestComplexityIsWhatTheVerifierProcesses(t *testing.T) {
 	}
 }
 
+// What makes the verifier's work many times as long is not worth a slot.
+func TestVerifierIsNotOverburdened(t *testing.T) {
+	for _, c := range []struct{ processed, slots int }{{leastBurden - 1, 2}, {3 * leastBurden, 5}} {
+		k := kernel{"k", new(int), func(o string) GateResult {
+			n := 1000
+			if strings.Count(o, "=") < 4 {
+				n = c.processed
+			}
+			return GateResult{Accepted: true, FailSlot: -1, VerifiedInsns: n}
+		}}
+		res, err := Optimize(context.Background(), listingObject{[]*prog.Func{moves(5)}}, Options{
+			Objective: cost.Size, Transforms: []Transform{dropOne{}}, Prover: wants{}, Gates: []Gate{k}, MaxRounds: 9,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Functions[0].After.Slots; got != c.slots {
+			t.Errorf("%d instructions processed: %d slots, want %d", c.processed, got, c.slots)
+		}
+	}
+}
+
 // Rewrites that lower the verifier's count only together are found by way of the
 // smallest form.
 func TestComplexityByWayOfSize(t *testing.T) {

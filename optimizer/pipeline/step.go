@@ -55,6 +55,9 @@ type work struct {
 	refused Refusals
 	dropped dropped
 	stats   map[string]*TransformStats
+	// processed is what the verifier processes of the programs with the input; 0
+	// where that is not known.
+	processed int
 	// modelled: the model of the kernel's checker takes the input, as the kernel
 	// does, so it may refuse candidates without asking the kernel.
 	modelled bool
@@ -358,6 +361,10 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 			return false, res, err
 		}
 	}
+	if w.burdens(res.VerifiedInsns) {
+		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("the verifier processes %d instructions, and %d of the input", res.VerifiedInsns, w.processed))
+		return false, none, nil
+	}
 	if was := w.verified[w.index]; complexity && (res.VerifiedInsns > was || res.VerifiedInsns == was && w.opt.Objective.Less(w.est, est)) {
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("the verifier processes %d instructions instead of %d", res.VerifiedInsns, was))
 		return false, none, nil
@@ -370,6 +377,18 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	w.replaced[w.index] = cand
 	w.tell(w, t.Name(), false)
 	return true, none, nil
+}
+
+// Bounds of what the verifier may process of an output, whatever is saved: it gives
+// up at a million instructions, on some kernels sooner, and takes its time until then.
+const (
+	mostBurden  = 2     // times the input
+	leastBurden = 10000 // which never matters
+)
+
+// burdens: the verifier would process many more instructions than of the input.
+func (w *work) burdens(processed int) bool {
+	return w.processed > 0 && processed > max(mostBurden*w.processed, leastBurden)
 }
 
 // was: the function had that code before. Costs that are nearly the same let a
