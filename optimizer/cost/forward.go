@@ -90,7 +90,7 @@ func (s *storeQueue) read(words []Word, base isa.Reg, at, n, word int) []Word {
 // through, and the keys that maps read from the stack. weights are as Func takes
 // them.
 func Waits(f *prog.Func, weights []float64) []Wait {
-	if !narrowStores(f) {
+	if !hot(f.Type) || !narrowStores(f) {
 		return nil
 	}
 	g := prog.NewCFG(f)
@@ -117,6 +117,20 @@ func Waits(f *prog.Func, weights []float64) []Wait {
 		out[b] = s
 	}
 	return waits
+}
+
+// hot: programs of the type run packet after packet. Where a program runs once in a
+// system call or an event, its own code comes from far away, and stores have arrived
+// before the load behind them is even fetched: no wait was to be measured there.
+func hot(t prog.Type) bool {
+	switch t {
+	case prog.TypeUnspec, // a part of any program
+		prog.TypeXDP, prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeFlowDissector,
+		prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit, prog.TypeLWTSeg6Local, prog.TypeSKSKB, prog.TypeSKMsg,
+		prog.TypeSKLookup, prog.TypeSKReuseport, prog.TypeNetfilter, prog.TypeExt:
+		return true
+	}
+	return false
 }
 
 // narrowStores: there is a store of less than 64 bits.

@@ -85,5 +85,9 @@ func TestWaits(t *testing.T) {
 		if strings.Join(got, ", ") != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+		f.Type = prog.TypeTracepoint
+		if w := Waits(f, nil); w != nil {
+			t.Errorf("%s: waits in a program that runs now and then: %v", name, w)
+		}
 	}
 }
