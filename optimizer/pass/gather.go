@@ -66,7 +66,10 @@ func (r *run) gatherWord(w cost.Word) (gathered, bool) {
 	in, st := &r.f.Insns[k], r.vals.Before[k]
 	row := in.Row()
 	bits, shift, whole := int(row.Width), 8*(int(in.Off)-w.Off), 8*w.Bytes
-	if st == nil || in.Frozen() || shift < 0 || shift+bits > whole || !slices.Contains([]int{16, 32, 64}, whole) {
+	if st == nil || st.Regs[w.Base] == 0 || !row.Imm && st.Regs[in.Src] == 0 {
+		return gathered{}, false
+	}
+	if in.Frozen() || shift < 0 || shift+bits > whole || !slices.Contains([]int{16, 32, 64}, whole) {
 		return gathered{}, false
 	}
 	switch r.vals.E.RegionOf(st.Regs[w.Base]).Kind {
