@@ -109,17 +109,22 @@ func (s *session) quietRound(ctx context.Context, e, i, r int, in Input) error {
 			return nil
 		}
 		s.result.Repeated++
-		s.result.Samples, s.result.Counts = s.result.Samples[:samples], s.result.Counts[:counts]
-		for _, sl := range s.slots {
-			sl.times = sl.times[:len(sl.times)-1]
-			for c := range sl.counts {
-				sl.counts[c] = sl.counts[c][:len(sl.counts[c])-1]
-			}
-		}
+		s.dropRound(samples, counts)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(quietPause):
+		}
+	}
+}
+
+// dropRound takes the last round back: the result keeps so many samples and counts.
+func (s *session) dropRound(samples, counts int) {
+	s.result.Samples, s.result.Counts = s.result.Samples[:samples], s.result.Counts[:counts]
+	for _, sl := range s.slots {
+		sl.times = sl.times[:len(sl.times)-1]
+		for c := range sl.counts {
+			sl.counts[c] = sl.counts[c][:len(sl.counts[c])-1]
 		}
 	}
 }

@@ -205,3 +205,11 @@ func TestWrap(t *testing.T) {
 		t.Errorf("shorten: %q", s)
 	}
 }
+
+// An interruption is named so, and hides nothing that went wrong besides.
+func TestMessageOfInterruption(t *testing.T) {
+	err := errors.Join(fmt.Errorf("measure: %w", context.Canceled), errors.New("cannot delete the namespace"))
+	if got := message(err); got != "measure: interrupted\ncannot delete the namespace" {
+		t.Errorf("%q", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,16 +44,18 @@ func main() {
 	if err == nil {
 		return
 	}
-	text := err.Error()
-	if errors.Is(err, context.Canceled) {
-		text = "interrupted"
-	}
-	fmt.Fprintln(os.Stderr, "superbpf:", text)
+	fmt.Fprintln(os.Stderr, "superbpf:", message(err))
 	var e exitError
 	if errors.As(err, &e) {
 		os.Exit(e.code)
 	}
 	os.Exit(1)
+}
+
+// message is an error's text in the words of a user; what else went wrong, when
+// cleaning up for instance, stays in it.
+func message(err error) string {
+	return strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted")
 }
 
 func rootCommand() *cobra.Command {

@@ -119,9 +119,9 @@ func Waits(f *prog.Func, weights []float64) []Wait {
 	return waits
 }
 
-// hot: programs of the type run packet after packet. Where a program runs once in a
-// system call or an event, its own code comes from far away, and stores have arrived
-// before the load behind them is even fetched: no wait was to be measured there.
+// hot: programs of the type run packet after packet. For a program that runs once in
+// a system call no wait was to be measured, perhaps since its stores arrive while
+// the code behind them is still being fetched.
 func hot(t prog.Type) bool {
 	switch t {
 	case prog.TypeUnspec, // a part of any program

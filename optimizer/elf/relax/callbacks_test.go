@@ -1,9 +1,6 @@
 package relax
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -19,25 +16,7 @@ __attribute__((section("xdp"), used)) int both(void *ctx) { loop(2, two, &b, 0);
 
 // The address of a hidden function is that function's, wherever it lies.
 func TestHiddenCallbacks(t *testing.T) {
-	clang, err := exec.LookPath("clang-19")
-	if err != nil {
-		if os.Getenv("SUPERBPF_REQUIRE_KERNEL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	src, obj := filepath.Join(dir, "x.c"), filepath.Join(dir, "x.o")
-	if err := os.WriteFile(src, []byte(twoCallbacks), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := exec.Command(clang, "-target", "bpf", "-O2", "-g", "-c", src, "-o", obj).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, b)
-	}
-	raw, err := os.ReadFile(obj)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := compiled(t, twoCallbacks)
 	spec, err := Program(raw, "both", Options{})
 	if err != nil {
 		t.Fatal(err)

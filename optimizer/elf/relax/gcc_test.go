@@ -21,25 +21,7 @@ SEC("xdp") int both(void *ctx) { int k = 0; return !lookup(&first, &k) + !lookup
 // sections, writes an empty .BTF.ext, and puts a map's offset into the
 // instruction that loads its address.
 func TestGCCsForm(t *testing.T) {
-	clang, err := exec.LookPath("clang-19")
-	if err != nil {
-		if os.Getenv("SUPERBPF_REQUIRE_KERNEL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	dir := t.TempDir()
-	src, obj := filepath.Join(dir, "x.c"), filepath.Join(dir, "x.o")
-	if err := os.WriteFile(src, []byte(twoMaps), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := exec.Command(clang, "-target", "bpf", "-O2", "-g", "-c", src, "-o", obj).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, b)
-	}
-	raw, err := os.ReadFile(obj)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := compiled(t, twoMaps)
 	m, err := open(raw)
 	if err != nil {
 		t.Fatal(err)
@@ -80,4 +62,29 @@ func TestGCCsForm(t *testing.T) {
 			t.Errorf("%v would be taken for a file descriptor", in)
 		}
 	}
+}
+
+// compiled is the object that clang makes of C.
+func compiled(t *testing.T, text string) []byte {
+	t.Helper()
+	clang, err := exec.LookPath("clang-19")
+	if err != nil {
+		if os.Getenv("SUPERBPF_REQUIRE_KERNEL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	src, obj := filepath.Join(dir, "x.c"), filepath.Join(dir, "x.o")
+	if err := os.WriteFile(src, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := exec.Command(clang, "-target", "bpf", "-O2", "-g", "-c", src, "-o", obj).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	raw, err := os.ReadFile(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
