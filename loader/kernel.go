@@ -261,6 +261,7 @@ func (k *Kernel) keep(spec *ebpf.CollectionSpec, coll *ebpf.Collection) {
 
 // newCollection retries what Go's own signals interrupt.
 func newCollection(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions) (*ebpf.Collection, error) {
+	opts.Cache = relax.Kernel
 	for try := 0; ; try++ {
 		c, err := ebpf.NewCollectionWithOptions(spec.Copy(), opts)
 		if err == nil || try == 4 || !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {

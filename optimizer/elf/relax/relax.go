@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"strings"
-	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -256,11 +255,13 @@ func typed(in *asm.Instruction, id int64) asm.Instruction {
 	return out
 }
 
-var kernelTypes = sync.OnceValues(btf.LoadKernelSpec)
+// Kernel holds the types of the running kernel. To decode them takes as long as
+// ten loads: whoever loads programs does well to share it.
+var Kernel = btf.NewCache()
 
 // kernelVariable finds the number of a variable among the kernel's types.
 func kernelVariable(name string) (int64, error) {
-	spec, err := kernelTypes()
+	spec, err := Kernel.Kernel()
 	if err != nil {
 		return 0, err
 	}
