@@ -177,6 +177,9 @@ func predict(ctx context.Context, b *benchmarks.Bench, s *benchSettings, model *
 	return sure, nil
 }
 
+// repeats is how often a prediction runs each input.
+const repeats = 64
+
 // price predicts a program's time on inputs by their weights: of its own
 // instructions and of its subprograms' as often as they are called.
 func price(obj *elf.Object, b *benchmarks.Bench, in []measure.Input, model, static *cost.Model) (point, error) {
@@ -186,7 +189,8 @@ func price(obj *elf.Object, b *benchmarks.Bench, in []measure.Input, model, stat
 	}
 	var p point
 	for _, i := range in {
-		w := profile.Of(obj.Functions(), obj.Callee, trafficOf([]measure.Input{i}, b.States))
+		// Timed runs repeat the input too: what the first one leaves in maps counts.
+		w := profile.Of(obj.Functions(), obj.Callee, trafficOf(slices.Repeat([]measure.Input{i}, repeats), b.States))
 		for _, f := range obj.Functions() {
 			if f.Entry && f.Name == b.Program {
 				p.predicted += i.Weight / sum * timeOf(model, f, obj, w, 0)

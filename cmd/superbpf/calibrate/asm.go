@@ -73,9 +73,14 @@ const (
 
 // begin sets all registers and the stack to values that the verifier does not
 // know: r6 is the context, r7 the packet's length, r8 the mark (zero), r9 the
-// priority (zero), the others the length.
-func begin(c *code) {
-	c.add(asm("r6 = r1", "r7 = *(u32 *)(r6 + 0)", "r8 = *(u32 *)(r6 + 8)", "r9 = *(u32 *)(r6 + 32)")...)
+// priority (zero), the others the length. An XDP program has numbers of its
+// context that mean little instead.
+func begin(c *code, xdp bool) {
+	if xdp {
+		c.add(asm("r6 = r1", "r7 = *(u32 *)(r6 + 12)", "r8 = *(u32 *)(r6 + 16)", "r9 = *(u32 *)(r6 + 16)")...)
+	} else {
+		c.add(asm("r6 = r1", "r7 = *(u32 *)(r6 + 0)", "r8 = *(u32 *)(r6 + 8)", "r9 = *(u32 *)(r6 + 32)")...)
+	}
 	for o := 8; o <= workBytes; o += 8 {
 		c.add(asm(fmt.Sprintf("*(u64 *)(r10 - %d) = r7", o))...)
 	}

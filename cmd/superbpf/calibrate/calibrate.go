@@ -46,9 +46,10 @@ func Model(ctx context.Context, o Options) (*cost.Model, error) {
 		// What surrounds the probes of a group was priced by those before;
 		// branches need the loads, which come later in the table.
 		slices.SortStableFunc(g, func(a, b probe) int { return len(a.rest) - len(b.rest) })
+		slices.SortStableFunc(g, func(a, b probe) int { return kindOf(a) - kindOf(b) })
 		for len(g) > 0 {
 			n := min(perSession, len(g))
-			for n > 1 && (len(g[n-1].rest) == 0) != (len(g[0].rest) == 0) {
+			for n > 1 && ((len(g[n-1].rest) == 0) != (len(g[0].rest) == 0) || g[n-1].xdp != g[0].xdp) {
 				n--
 			}
 			if err := s.run(ctx, g[:n]); err != nil {
@@ -76,6 +77,14 @@ type sessions struct {
 	total    int
 }
 
+// kindOf tells apart what is measured against empty runs of its own.
+func kindOf(p probe) int {
+	if p.xdp {
+		return 1
+	}
+	return 0
+}
+
 // run measures some probes against the empty run.
 func (s *sessions) run(ctx context.Context, probes []probe) error {
 	var subjects []measure.Subject
@@ -101,7 +110,7 @@ func (s *sessions) run(ctx context.Context, probes []probe) error {
 	}
 	packet := measure.Input{Name: "packet", Data: make([]byte, 64)}
 	// The control needs to hold to a hundredth of what a probe adds.
-	r, err := measure.Latency(ctx, subject(&probe{key: "empty"}), subjects, measure.LatencyOptions{
+	r, err := measure.Latency(ctx, subject(&probe{key: "empty", xdp: probes[0].xdp}), subjects, measure.LatencyOptions{
 		Inputs: []measure.Input{packet}, Loads: 2, Epochs: 7, Rounds: 9, Sample: 300 * time.Microsecond,
 		Seed: s.o.Seed + uint64(s.done), Retries: 4, Thresholds: measure.Thresholds{Nanos: 0.3}})
 	if err != nil {

@@ -19,6 +19,8 @@ type probe struct {
 	sub []isa.Insn
 	// maps are needed, by name, with a zero key inserted where that is possible.
 	maps []prog.MapType
+	// xdp: the probe is an XDP program instead of a classifier.
+	xdp bool
 }
 
 // Keys of probes that are neither rows nor helpers.
@@ -202,16 +204,21 @@ const toSub = -3
 // keyed are the map types whose elements have a key of four or eight bytes.
 var keyed = []prog.MapType{prog.MapHash, prog.MapArray, prog.MapPerCPUHash, prog.MapPerCPUArray, prog.MapLRUHash, prog.MapLRUPerCPUHash, prog.MapLPMTrie}
 
+// targets are the map types that redirect_map takes; CPU and socket maps stay
+// empty, for their elements need a thread or a socket.
+var targets = []prog.MapType{prog.MapDevMap, prog.MapDevMapHash, prog.MapCPUMap, prog.MapXSKMap}
+
 // helperProbes prices the helpers that can run again and again without a
 // lasting effect.
 func helperProbes() []probe {
 	var out []probe
+	xdp := false
 	add := func(name string, m prog.MapType, args ...string) {
 		h, ok := isa.HelperByName(name)
 		if !ok {
 			panic("calibrate: no helper " + name)
 		}
-		p := probe{key: name, n: few, rest: asm(args...)}
+		p := probe{key: name, n: few, rest: asm(args...), xdp: xdp}
 		p.rest = append(p.rest, isa.Insn{Op: isa.Call})
 		if m != 0 {
 			p.key += ":" + m.String()
@@ -240,6 +247,13 @@ func helperProbes() []probe {
 			add("map_delete_elem", m, "r2 = r10", "r2 += -64") // one that is not there
 		}
 	}
+	for _, m := range []prog.MapType{prog.MapQueue, prog.MapStack} {
+		add("map_peek_elem", m, key...)
+	}
+	for _, h := range []string{"get_current_pid_tgid", "get_current_uid_gid", "get_current_task", "get_current_cgroup_id"} {
+		add(h, 0)
+	}
+	add("get_current_comm", 0, "r1 = r10", "r1 += -64", "r2 = 16")
 	// In a namespace that routes nothing, and to a buffer that nobody reads: the
 	// least that these take.
 	add("fib_lookup", 0, "*(u8 *)(r10 - 64) = 2", "*(u32 *)(r10 - 56) = 1", "r1 = r6", "r2 = r10", "r2 += -64", "r3 = 64", "r4 = 0")
@@ -250,5 +264,21 @@ func helperProbes() []probe {
 	add("csum_diff", 0, "r1 = 0", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16", "r5 = 0")
 	add("skb_load_bytes", 0, "r1 = r6", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16")
 	add("skb_store_bytes", 0, "r1 = r6", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16", "r5 = 0")
+	add("l3_csum_replace", 0, "r1 = r6", "r2 = 16", "r3 = 1", "r4 = 2", "r5 = 2")
+	add("l4_csum_replace", 0, "r1 = r6", "r2 = 16", "r3 = 1", "r4 = 2", "r5 = 2")
+	add("get_socket_cookie", 0, "r1 = r6") // of a packet without a socket
+	add("skb_load_bytes_relative", 0, "r1 = r6", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16", "r5 = 0")
+	xdp = true
+	for _, m := range targets {
+		if m != prog.MapCPUMap { // user space alone may look there
+			add("map_lookup_elem", m, key...)
+		}
+		add("redirect_map", m, "r2 = 0", "r3 = 2")
+	}
+	// The packet's start goes nowhere, and each call looks for its end.
+	add("xdp_adjust_head", 0, "r1 = r6", "r2 = 0")
+	add("xdp_adjust_tail", 0, "r1 = r6", "r2 = 0")
+	add("xdp_load_bytes", 0, "r1 = r6", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16")
+	add("xdp_store_bytes", 0, "r1 = r6", "r2 = 0", "r3 = r10", "r3 += -64", "r4 = 16")
 	return out
 }

@@ -10,13 +10,10 @@ import (
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
-// schedCLS is BPF_PROG_TYPE_SCHED_CLS.
-const schedCLS = uint32(prog.TypeSchedCLS)
-
 // program builds a probe's code; fd is its map's.
 func (p *probe) program(fd int) ([]byte, error) {
 	var c code
-	begin(&c)
+	begin(&c, p.xdp)
 	for i := range p.n {
 		p.body(&c, i)
 	}
@@ -57,7 +54,11 @@ func subject(p *probe) measure.Subject {
 		if err != nil {
 			return nil, errors.Join(err, closeMap())
 		}
-		l, err := loader.LoadRaw(schedCLS, raw, loader.RawOptions{Name: "calibrate"})
+		typ := prog.TypeSchedCLS
+		if p.xdp {
+			typ = prog.TypeXDP
+		}
+		l, err := loader.LoadRaw(uint32(typ), raw, loader.RawOptions{Name: "calibrate"})
 		if err != nil {
 			return nil, errors.Join(err, closeMap())
 		}
@@ -68,8 +69,28 @@ func subject(p *probe) measure.Subject {
 // newMap makes a map that holds an element with a zero key, if its type has
 // keys.
 func newMap(t prog.MapType) (_ *loader.RawMap, err error) {
-	if t == prog.MapProgArray || t == prog.MapPerfEvent {
+	switch t {
+	case prog.MapProgArray, prog.MapPerfEvent, prog.MapCPUMap, prog.MapXSKMap:
 		return loader.NewRawMap(uint32(t), 4, 4, 4)
+	case prog.MapDevMap, prog.MapDevMapHash:
+		m, err := loader.NewRawMap(uint32(t), 4, 4, 4)
+		if err != nil {
+			return nil, err
+		}
+		loopback := binary.NativeEndian.AppendUint32(nil, 1) // its index in any namespace
+		if err := m.Update(make([]byte, 4), loopback); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		return m, nil
+	case prog.MapQueue, prog.MapStack:
+		m, err := loader.NewRawMap(uint32(t), 0, 8, 4)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.Update(nil, make([]byte, 8)); err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		return m, nil
 	}
 	key, flags := 4, uint32(0)
 	if t == prog.MapLPMTrie {
@@ -86,7 +107,7 @@ func newMap(t prog.MapType) (_ *loader.RawMap, err error) {
 	}()
 	// A program fills it: that works for values on each CPU as well.
 	var c code
-	begin(&c)
+	begin(&c, false)
 	h, _ := isa.HelperByName("map_update_elem")
 	c.add(isa.Insn{Op: isa.ByName("lddw_map_fd"), Dst: isa.R1, Imm: int64(m.FD())})
 	c.add(asm("r2 = r10", "r2 += -72", "r3 = r10", "r3 += -64", "r4 = 0")...)
@@ -96,7 +117,7 @@ func newMap(t prog.MapType) (_ *loader.RawMap, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := loader.LoadRaw(schedCLS, raw, loader.RawOptions{Name: "fill"})
+	p, err := loader.LoadRaw(uint32(prog.TypeSchedCLS), raw, loader.RawOptions{Name: "fill"})
 	if err != nil {
 		return nil, err
 	}
