@@ -70,14 +70,15 @@ type Estimate struct {
 // can measure.
 const slotShare = 1. / 3
 
+// Negligible is the difference in time, in nanoseconds, that is none.
+const Negligible = 1e-3
+
 // Less reports whether a is better than b under o. Latency counts the time that
 // fetching the code takes, too: a program that runs now and then finds its caches
 // full of other code, though one that runs again and again for a measurement
-// does not; see also slotShare. Differences in time below
-// a thousandth of a nanosecond are none. The JIT's bytes do not count: a step
+// does not; see also slotShare and Negligible. The JIT's bytes do not count: a step
 // that costs a few often makes room for one that saves more.
 func (o Objective) Less(a, b Estimate) bool {
-	const eps = 1e-3
 	apart := a.Nanoseconds - b.Nanoseconds
 	if o == Latency {
 		fetch, slots := a.Fetch-b.Fetch, float64(a.Slots-b.Slots)
@@ -86,7 +87,7 @@ func (o Objective) Less(a, b Estimate) bool {
 	} else if a.Slots != b.Slots {
 		return a.Slots < b.Slots
 	}
-	if apart < -eps || apart > eps {
+	if apart < -Negligible || apart > Negligible {
 		return apart < 0
 	}
 	return a.Slots < b.Slots

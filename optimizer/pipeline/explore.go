@@ -131,7 +131,7 @@ func (a *work) kick(ctx context.Context, k kick) (bool, error) {
 		}
 	}
 	a.slack = true
-	ok, _, err := a.try(ctx, k.t, cand, changes)
+	ok, _, err := a.try(ctx, k.t, cand, changes, 1)
 	a.slack = false
 	return ok, err
 }
@@ -144,12 +144,13 @@ func (a *work) settle(ctx context.Context) error {
 	return a.run(ctx)
 }
 
-// affordable: a candidate's price is no reason against it.
-func (w *work) affordable(est cost.Estimate) bool {
+// affordable: a candidate's price is no reason against it, which is of n rewrites
+// that are worth their price each.
+func (w *work) affordable(est cost.Estimate, n int) bool {
 	if w.slack {
 		return est.Slots <= w.est.Slots+detourSlots && est.Nanoseconds <= w.est.Nanoseconds+detourNanos
 	}
-	return !w.opt.Objective.Less(w.est, est)
+	return worth(w.opt.Objective, w.est, est, n)
 }
 
 // adopt takes over the result of an attempt.

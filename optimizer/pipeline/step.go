@@ -17,6 +17,9 @@ type Step struct {
 	Proof     Proof
 	Before    cost.Estimate
 	Cost      cost.Estimate
+	// links are the rewrites one after the other, where they were made so and judged
+	// together.
+	links []link
 }
 
 // Refusals counts rewrites that were dropped, by who refused them.
@@ -72,6 +75,11 @@ type work struct {
 	circling bool
 	// banned are rewrites that measurement took back.
 	banned dropped
+	// Of the transform that runs: aside are rewrites that cost too much, suspected those
+	// that a verifier's log pointed at, by key; stride is how many may be made one after
+	// the other before the judges are asked.
+	aside, suspected map[string]bool
+	stride           int
 	// slack is set while a rewrite that costs something may be taken.
 	slack bool
 }
@@ -89,6 +97,16 @@ func (d dropped) out(key string, steps int) bool {
 	return ok && (n == refusedForever || n == steps)
 }
 
+// out tells whether a rewrite is left out.
+func (w *work) out(key string) bool { return w.aside[key] || w.dropped.out(key, len(w.steps)) }
+
+// setAside leaves a rewrite out that costs too much, until the transform runs
+// again on a function that has changed.
+func (w *work) setAside(t Transform, c Change) {
+	key := w.key(t, c)
+	w.dropped[key], w.aside[key] = len(w.steps), true
+}
+
 // weigh maps the input's weights onto f.
 func (w *work) weigh(f *prog.Func) []float64 {
 	if w.weights == nil {
@@ -101,10 +119,13 @@ func (w *work) price(f *prog.Func) cost.Estimate { return w.opt.Model.Func(f, w.
 
 // key names a rewrite so that a refused one is not tried again while the code
 // around it stays the same.
-func (w *work) key(t interface{ Name() string }, c Change) string {
+func (w *work) key(t interface{ Name() string }, c Change) string { return keyIn(w.cur, t, c) }
+
+// keyIn is key for a rewrite of f.
+func keyIn(f *prog.Func, t interface{ Name() string }, c Change) string {
 	origin := -1
-	if c.At >= 0 && c.At < len(w.cur.Insns) {
-		origin = w.cur.Insns[c.At].Origin
+	if c.At >= 0 && c.At < len(f.Insns) {
+		origin = f.Insns[c.At].Origin
 	}
 	return fmt.Sprintf("%s|%d|%s", t.Name(), origin, c.Text)
 }
@@ -113,6 +134,7 @@ func (w *work) key(t interface{ Name() string }, c Change) string {
 // changed.
 func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 	changed := false
+	w.aside, w.suspected, w.stride = map[string]bool{}, map[string]bool{}, 1
 	for range 400 {
 		if ctx.Err() != nil {
 			return changed, nil
@@ -129,190 +151,9 @@ func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 	return changed, nil
 }
 
-// maxAttempts bounds the candidates of one transform that are judged in one
-// run over a function.
-const maxAttempts = 300
-
-// maxSuspects is how many rewrites of a refused set are left out one by one, on
-// the word of a verifier's log, before the set is halved; maxMisled how often
-// that may fail for a transform until its logs are no longer listened to.
-const (
-	maxSuspects = 2
-	maxMisled   = 4
-)
-
-// once looks for a set of t's sites that the judges accept. Sites refused
-// before are left out. Of a set that a kernel refused, the rewrite that its log
-// points at is left out first; otherwise the first half is tried alone, down to
-// a single guilty site. again says that another run may find more.
-func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error) {
-	skip, suspects := map[int]bool{}, map[int]bool{}
-	limit := -1 // the number of sites to allow, -1 for all
-	pointed, priced := 0, false
-	for range maxAttempts {
-		if ctx.Err() != nil {
-			return false, false, nil
-		}
-		var sites []int
-		cand, changes := t.Run(ctx, w.cur, func(s int) bool {
-			if skip[s] || suspects[s] || limit >= 0 && len(sites) >= limit {
-				return false
-			}
-			sites = append(sites, s)
-			return true
-		})
-		if cand == nil || len(changes) == 0 || len(changes) != len(sites) {
-			if len(suspects) == 0 {
-				return false, false, nil
-			}
-			clear(suspects) // the rest was guilty, too
-			continue
-		}
-		old := false
-		for i, c := range changes {
-			if w.dropped.out(w.key(t, c), len(w.steps)) {
-				skip[sites[i]] = true
-				old = true
-			}
-		}
-		if old {
-			continue
-		}
-		var res GateResult
-		if ok, res, err = w.try(ctx, t, cand, changes); err != nil || ok {
-			if ok && len(suspects) > 0 {
-				w.misled[t.Name()] = 0
-			}
-			return ok, ok, err
-		}
-		if w.circling {
-			return false, false, nil
-		}
-		if w.costly && len(sites) > 1 && !priced {
-			priced = true
-			if w.sift(ctx, t, sites, skip) {
-				continue
-			}
-		}
-		if len(suspects) > 0 {
-			w.misled[t.Name()]++
-		}
-		if guilty := w.guilty(changes); len(guilty) > 0 && (w.proof.Alone || len(suspects) == 0) {
-			for _, g := range guilty {
-				if w.proof.Alone {
-					skip[sites[g]] = true
-					w.dropped[w.key(t, changes[g])] = refusedForever
-				} else {
-					suspects[sites[g]] = true
-				}
-			}
-			continue
-		}
-		if w.costly && len(sites) > fewSites && w.dropCostly(ctx, t, sites) {
-			continue
-		}
-		if len(sites) > 1 {
-			if c := w.suspect(cand, changes, &res); c >= 0 && pointed < maxSuspects && w.misled[t.Name()] < maxMisled {
-				suspects[sites[c]] = true
-				pointed++
-				continue
-			}
-			limit = (len(sites) + 1) / 2
-			continue
-		}
-		w.dropped[w.key(t, changes[0])] = refusedForever
-		if w.costly {
-			w.dropped[w.key(t, changes[0])] = len(w.steps)
-		}
-		skip[sites[0]] = true
-		clear(suspects)
-		limit = -1
-	}
-	return false, false, nil
-}
-
-// fewSites is up to how many sites a set that costs too much is halved, so that
-// some that pay together are found.
-const fewSites = 4
-
-// dropCostly prices the sites of a set one by one and leaves out those that cost
-// too much, for now. It reports whether there are any.
-func (w *work) dropCostly(ctx context.Context, t Transform, sites []int) bool {
-	any := false
-	for _, s := range sites {
-		cand, changes := t.Run(ctx, w.cur, func(x int) bool { return x == s })
-		if cand == nil || len(changes) != 1 {
-			continue
-		}
-		if cand.Compact(); !w.affordable(w.price(cand)) {
-			w.dropped[w.key(t, changes[0])] = len(w.steps)
-			any = true
-		}
-	}
-	return any
-}
-
-// suspect is the rewrite that a refusal points at: the last one before the
-// refused instruction, else the first behind it; -1 when the log names no
-// instruction of this function.
-func (w *work) suspect(cand *prog.Func, changes []Change, res *GateResult) int {
-	if res.Accepted || res.FailSlot < 0 || res.FailFunc != cand.Name {
-		return -1
-	}
-	place := map[int]int{} // of the instructions that are still there, by origin
-	for k := range w.cur.Insns {
-		if o := w.cur.Insns[k].Origin; o >= 0 {
-			place[o] = k
-		}
-	}
-	at, slot := 0, 0
-	for k := range cand.Insns {
-		if o, ok := place[cand.Insns[k].Origin]; ok {
-			at = o
-		}
-		if slot += cand.Insns[k].Slots(); slot > res.FailSlot {
-			break
-		}
-	}
-	best := -1
-	for i, c := range changes {
-		switch {
-		case best < 0:
-			best = i
-		case c.At <= at && (changes[best].At > at || changes[best].At < c.At), c.At > at && c.At < changes[best].At:
-			best = i
-		}
-	}
-	return best
-}
-
-// guilty picks the changes that the last proof failed at: those nearest to the
-// places that it names. None if it names none, or all without judging each by
-// itself.
-func (w *work) guilty(changes []Change) []int {
-	var out []int
-	for _, at := range w.proof.Places {
-		best := 0
-		for k, c := range changes {
-			if abs(c.At-at) < abs(changes[best].At-at) {
-				best = k
-			}
-		}
-		if !slices.Contains(out, best) {
-			out = append(out, best)
-		}
-	}
-	if len(out) == len(changes) && !w.proof.Alone {
-		return nil
-	}
-	return out
-}
-
-func abs(n int) int { return max(n, -n) }
-
 // try puts a candidate before the judges, cheapest first. The result is a
-// kernel's, if one was asked and refused.
-func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change) (bool, GateResult, error) {
+// kernel's, if one was asked and refused. The candidate may cost what n rewrites may.
+func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []Change, n int) (bool, GateResult, error) {
 	none := GateResult{FailSlot: -1}
 	st := w.stat(t.Name())
 	st.Tried++
@@ -334,7 +175,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	est := w.price(cand)
 	complexity := w.opt.Objective == cost.Complexity
 	// What the verifier makes of a candidate only the verifier can say.
-	w.costly = !complexity && !w.affordable(est)
+	w.costly = !complexity && !w.affordable(est, n)
 	if w.costly {
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Nanoseconds, est.Nanoseconds, w.est.Slots, est.Slots))
 		return false, none, nil
@@ -371,6 +212,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	}
 	st.Kept++
 	st.Slots += w.est.Slots - est.Slots
+	w.lengthen(len(changes))
 	w.verified[w.index] = res.VerifiedInsns
 	w.steps = append(w.steps, Step{Transform: t.Name(), Changes: changes, After: cand, Proof: proof, Before: w.est, Cost: est})
 	w.cur, w.est = cand, est

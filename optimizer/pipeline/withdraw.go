@@ -72,11 +72,11 @@ func withdraw(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt 
 	}
 	bad := fr.Steps[lo]
 	fr.Steps = fr.Steps[:lo]
-	guilty, err := culprits(ctx, obj, res, fr, opt, m, bad)
+	guilty, in, err := culprits(ctx, obj, res, fr, opt, m, bad)
 	if err != nil {
 		return err
 	}
-	if err := redo(ctx, obj, res, fr, opt, bad.Transform, guilty); err != nil {
+	if err := redo(ctx, obj, res, fr, opt, bad.Transform, guilty, in); err != nil {
 		return err
 	}
 	what := fmt.Sprintf("%d rewrites", len(guilty))
@@ -90,15 +90,49 @@ func withdraw(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt 
 // culprits narrows a step that made a function slower down to the rewrite that did,
 // by measuring the function with ever fewer of the step's rewrites. All of them are
 // to blame where they cannot be made one without the other, or where only together
-// they are slow.
-func culprits(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Options, m Meter, bad Step) ([]Change, error) {
-	t := opt.transform(bad.Transform)
-	if t == nil || len(bad.Changes) < 2 {
-		return bad.Changes, nil
-	}
+// they are slow. in is the function that the places of the changes are in.
+func culprits(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Options, m Meter, bad Step) (guilty []Change, in *prog.Func, err error) {
 	before := fr.Input
 	if n := len(fr.Steps); n > 0 {
 		before = fr.Steps[n-1].After
+	}
+	if len(bad.links) > 0 {
+		return weakest(ctx, obj, res, fr, m, before, bad.links)
+	}
+	guilty, err = narrowed(ctx, obj, res, fr, opt, m, bad, before)
+	return guilty, before, err
+}
+
+// weakest finds the first link of a series with which the function is slow.
+func weakest(ctx context.Context, obj Object, res *Result, fr *FuncResult, m Meter, before *prog.Func, links []link) ([]Change, *prog.Func, error) {
+	than, err := encodeWith(obj, res.Replaced, fr.Index, before)
+	if err != nil {
+		return nil, nil, err
+	}
+	lo, hi := 0, len(links) // not slower after lo links, slower after hi
+	for hi-lo > 1 && ctx.Err() == nil {
+		mid := lo + (hi-lo)/2
+		o, err := encodeWith(obj, res.Replaced, fr.Index, links[mid-1].after)
+		if err != nil {
+			return nil, nil, err
+		}
+		if slower, err := m.Slower(ctx, fr.Name, than, o); err == nil && slower {
+			hi = mid
+		} else {
+			lo = mid // or the kernel does not take it so
+		}
+	}
+	if hi > 1 {
+		before = links[hi-2].after
+	}
+	return links[hi-1].changes, before, nil
+}
+
+// narrowed is culprits of a step whose rewrites were made at once.
+func narrowed(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Options, m Meter, bad Step, before *prog.Func) ([]Change, error) {
+	t := opt.transform(bad.Transform)
+	if t == nil || len(bad.Changes) < 2 {
+		return bad.Changes, nil
 	}
 	than, err := encodeWith(obj, res.Replaced, fr.Index, before)
 	if err != nil {
@@ -187,8 +221,8 @@ func (o *Options) transform(name string) Transform {
 }
 
 // redo optimizes a function again from its last step on, without the rewrites of
-// a transform that were taken back.
-func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Options, transform string, guilty []Change) error {
+// a transform that were taken back, of a function in.
+func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Options, transform string, guilty []Change, in *prog.Func) error {
 	d := newDriver(obj, opt)
 	for _, p := range res.Programs {
 		for k, g := range opt.Gates {
@@ -207,9 +241,7 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 		fr.withdrawn = dropped{}
 	}
 	for _, c := range guilty {
-		// Named in the function that the step started from.
-		t := named(transform)
-		fr.withdrawn[w.key(t, c)] = refusedForever
+		fr.withdrawn[keyIn(in, named(transform), c)] = refusedForever
 	}
 	w.banned = fr.withdrawn
 	maps.Copy(w.dropped, w.banned)
