@@ -163,9 +163,18 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		}
 		o.Options.Transforms = append(o.Options.Transforms, &search.Rewrite{Finder: set, MCPU: mcpu})
 	}
-	if o.Options.Search, err = s.searches(analyst, model, objective, mcpu, disable, weigh); err != nil {
+	if s.level >= 2 && !disable["enumeration"] {
+		e := &search.Enumeration{Enumerator: &search.Enumerator{MCPU: mcpu}, Budget: enumerationSteps}
+		o.Options.Search = []pipeline.Transform{&search.Rewrite{Finder: e, MCPU: mcpu}}
+	}
+	walks, err := s.walks()
+	if err != nil {
 		o.Close()
 		return nil, err
+	}
+	if len(walks) > 0 && !disable["chain"] {
+		o.Options.Last = []pipeline.Transform{&search.Chain{Settings: walks, Weights: weigh, Validator: analyst, Model: model, Objective: objective,
+			MCPU: mcpu, Seed: uint64(s.seed), Steps: 100_000, Rounds: chainRounds}}
 	}
 	for _, p := range s.programs {
 		o.Options.Only[p] = true
@@ -187,29 +196,20 @@ const enumerationSteps = 30_000_000
 // the budget ends.
 const chainRounds = 1000
 
-// searches are the engines beyond passes and rules: enumeration from -O2 on,
-// Markov chains with all of K2's settings at -O3.
-func (s *settings) searches(v *equiv.Validator, model *cost.Model, o cost.Objective, mcpu int, disable map[string]bool, weigh func(*prog.Func) []float64) ([]pipeline.Transform, error) {
-	var out []pipeline.Transform
-	if s.level >= 2 && !disable["enumeration"] {
-		e := &search.Enumeration{Enumerator: &search.Enumerator{MCPU: mcpu}, Budget: enumerationSteps}
-		out = append(out, &search.Rewrite{Finder: e, MCPU: mcpu})
-	}
-	var walks []search.Settings
-	if s.level >= 3 {
-		walks = search.Published
-	}
+// walks are the settings of Markov chains to run: all of K2's at -O3, and the one
+// that was asked for.
+func (s *settings) walks() ([]search.Settings, error) {
 	if s.chain != "" {
 		set, err := search.Setting(s.chain)
 		if err != nil {
 			return nil, fail(exitUsage, "%v", err)
 		}
-		walks = []search.Settings{set}
+		return []search.Settings{set}, nil
 	}
-	if len(walks) > 0 && !disable["chain"] {
-		out = append(out, &search.Chain{Settings: walks, Weights: weigh, Validator: v, Model: model, Objective: o, MCPU: mcpu, Seed: uint64(s.seed), Steps: 100_000, Rounds: chainRounds})
+	if s.level >= 3 {
+		return search.Published, nil
 	}
-	return out, nil
+	return nil, nil
 }
 
 func (s *settings) checkPrograms(obj *elf.Object) error {

@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +23,7 @@ import (
 type engineSettings struct {
 	settings
 	suite, cpu, out string
+	chainBudget     time.Duration // a function, in the rows with the chain
 }
 
 func benchEnginesCommand() *cobra.Command {
@@ -30,7 +33,8 @@ func benchEnginesCommand() *cobra.Command {
 		Short: "Tell how much each engine finds, with each switched off in turn",
 		Long: `Optimizes every object with all engines (passes, rules, enumeration, other orders of
 the passes, and the chain at -O3), then with each of them switched off, and writes how many slots
-are left to OUT/engines.md and OUT/engines.tsv. Nothing is timed. Without
+are left to OUT/engines.md and OUT/engines.tsv. Below -O3 two rows tell what the chain would add in
+--chain-budget, and what it finds alone. Nothing is timed. Without
 objects, the programs of a suite are compiled at -O2. Ctrl-C writes the table of the objects that were done.`,
 		Example: `  sudo superbpf bench engines --suite k2 --input-mcpu v3
   sudo superbpf bench engines build/ -O3 --budget 30s`,
@@ -43,12 +47,15 @@ objects, the programs of a suite are compiled at -O2. Ctrl-C writes the table of
 	f.StringVar(&s.suite, "suite", "k2", strings.Join(benchmarks.Suites(), ", ")+", all, or a folder of programs")
 	f.StringVar(&s.cpu, "input-mcpu", "v2", "instruction set level that clang compiles a suite for")
 	f.StringVar(&s.out, "out", "results", "folder for the tables")
+	f.DurationVar(&s.chainBudget, "chain-budget", 10*time.Second, "search for each function in the rows with the chain; 0 leaves them out")
 	return c
 }
 
 // engineRow is the sum over all objects under one choice of engines.
 type engineRow struct {
-	off     string // the engine left out, empty for none
+	label   string
+	off     []string // the engines left out
+	chain   bool     // -O3 within the chain's budget
 	slots   int
 	stopped int            // functions whose budget ran out
 	kept    map[string]int // slots saved, by engine
@@ -75,12 +82,7 @@ func (s *engineSettings) run(ctx context.Context, stdout, stderr io.Writer, args
 	if err := s.inputs(ctx, args, add); err != nil {
 		return err
 	}
-	rows := []*engineRow{{}}
-	for _, e := range engines {
-		if e != "chain" || s.level >= 3 || s.chain != "" {
-			rows = append(rows, &engineRow{off: e})
-		}
-	}
+	rows := s.rows()
 	before, done, skipped := 0, 0, 0
 	p := newProgress(stderr)
 	for _, name := range names {
@@ -88,7 +90,7 @@ func (s *engineSettings) run(ctx context.Context, stdout, stderr io.Writer, args
 		start := 0
 		var err error
 		for i, r := range rows {
-			if sums[i], start, err = s.one(ctx, p, name, objects[name], r.off); err != nil || ctx.Err() != nil {
+			if sums[i], start, err = s.one(ctx, p, name, objects[name], r); err != nil || ctx.Err() != nil {
 				break
 			}
 		}
@@ -121,6 +123,22 @@ func (s *engineSettings) run(ctx context.Context, stdout, stderr io.Writer, args
 		return fmt.Errorf("interrupted after %d of %d objects", done, len(names))
 	}
 	return nil
+}
+
+// rows are the choices of engines, all of them first.
+func (s *engineSettings) rows() []*engineRow {
+	rows := []*engineRow{{label: "all"}}
+	chain := s.level >= 3 || s.chain != ""
+	for _, e := range engines {
+		if e != "chain" || chain {
+			rows = append(rows, &engineRow{label: "without " + e, off: []string{e}})
+		}
+	}
+	if !chain && s.chainBudget > 0 {
+		rows = append(rows, &engineRow{label: fmt.Sprintf("all and the chain, %v", s.chainBudget), chain: true},
+			&engineRow{label: fmt.Sprintf("the chain alone, %v", s.chainBudget), chain: true, off: engines[:len(engines)-1]})
+	}
+	return rows
 }
 
 func (r *engineRow) merge(x *engineRow) {
@@ -169,13 +187,13 @@ func (s *engineSettings) inputs(ctx context.Context, args []string, add func(str
 	return nil
 }
 
-// one optimizes an object without one engine and adds up what is left of the
+// one optimizes an object with a row's engines and adds up what is left of the
 // functions that could be worked on, and what they were before.
-func (s *engineSettings) one(ctx context.Context, p *progress, name string, raw []byte, off string) (*engineRow, int, error) {
+func (s *engineSettings) one(ctx context.Context, p *progress, name string, raw []byte, r *engineRow) (*engineRow, int, error) {
 	set := s.settings
-	set.disable = append(set.disable[:len(set.disable):len(set.disable)], off)
-	if off == "" {
-		set.disable = s.disable
+	set.disable = slices.Concat(s.disable, r.off)
+	if r.chain {
+		set.level, set.budget = 3, s.chainBudget
 	}
 	opt, err := newOptimization(ctx, name, raw, &set)
 	if err != nil {
@@ -215,11 +233,11 @@ func (s *engineSettings) write(stdout io.Writer, rows []*engineRow, before int, 
 	}
 	t.Header = append(t.Header, "functions out of budget")
 	for _, r := range rows {
-		label, lost := "all", ""
-		if r.off != "" {
-			label, lost = "without "+r.off, fmt.Sprint(r.slots-rows[0].slots)
+		lost := ""
+		if len(r.off) == 1 {
+			lost = fmt.Sprint(r.slots - rows[0].slots)
 		}
-		cells := []string{label, fmt.Sprint(r.slots), percent(before, r.slots), lost}
+		cells := []string{r.label, fmt.Sprint(r.slots), percent(before, r.slots), lost}
 		for _, e := range engines {
 			if e == orders {
 				continue

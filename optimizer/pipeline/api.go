@@ -109,6 +109,9 @@ type Options struct {
 	// Search transforms run once the others are at rest; what they improve
 	// starts another round.
 	Search []Transform
+	// Last transforms join Search when all else is at rest; they may use up the
+	// budget, and leave half of it to exploring.
+	Last   []Transform
 	Prover Prover
 	Gates  []Gate
 	// Budget bounds the work on one function, Total that on all of them: of what is

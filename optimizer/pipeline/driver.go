@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
@@ -156,6 +157,9 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	} else {
 		err = w.improve(runCtx)
 	}
+	if err == nil {
+		err = w.last(runCtx)
+	}
 	if err != nil {
 		return fr, err
 	}
@@ -169,13 +173,43 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 
 // improve works until nothing helps any more.
 func (w *work) improve(ctx context.Context) error {
-	if err := w.run(ctx); err != nil || w.opt.Explore == 0 {
+	if err := w.run(ctx); err != nil {
 		return err
 	}
-	if err := w.explore(ctx); err != nil {
+	if w.opt.Explore == 0 {
+		return nil
+	}
+	within, end := w.exploring(ctx)
+	defer end()
+	if err := w.explore(within); err != nil {
 		return err
 	}
 	return w.run(ctx)
+}
+
+// last spends what is left of the budget.
+func (w *work) last(ctx context.Context) error {
+	if len(w.opt.Last) == 0 {
+		return nil
+	}
+	d := *w.driver
+	d.opt.Search = slices.Concat(d.opt.Search, d.opt.Last)
+	w.driver = &d
+	return w.run(ctx)
+}
+
+// exploring leaves half of the budget to what comes last, if anything does.
+func (w *work) exploring(ctx context.Context) (context.Context, context.CancelFunc) {
+	var half Budget
+	if len(w.opt.Last) > 0 {
+		if left, limited := steps.Left(ctx); limited {
+			half.Steps = func(int) int64 { return max(1, left/2) }
+		}
+		if end, ok := ctx.Deadline(); ok {
+			half.Wall = max(1, time.Until(end)/2)
+		}
+	}
+	return half.start(ctx, 0)
 }
 
 // run alternates the cheap transforms, to a fixed point, with the search.

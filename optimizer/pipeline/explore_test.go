@@ -85,3 +85,31 @@ func TestExploreDropsARefusedAttempt(t *testing.T) {
 		t.Errorf("got %v", Listing(got))
 	}
 }
+
+// What comes last finds the best form that there is without it.
+func TestLastComesAfterTheOrders(t *testing.T) {
+	early := becomes{"early", []int64{100, 101}, []int64{200}}
+	late := becomes{"late", []int64{101, 102, 103}, nil}
+	for _, o := range []cost.Objective{cost.Size, cost.Latency} {
+		seen := &watcher{}
+		_, err := Optimize(context.Background(), listingObject{[]*prog.Func{moves(4)}}, Options{
+			Objective: o, Transforms: []Transform{early, late}, Last: []Transform{seen}, Prover: wants{}, Gates: []Gate{needs{"exit"}}, Explore: 30,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(seen.slots) == 0 || seen.slots[0] != 2 {
+			t.Errorf("%v: forms of %v slots, want 2 at first", o, seen.slots)
+		}
+	}
+}
+
+// watcher notes the forms that it is shown.
+type watcher struct{ slots []int }
+
+func (*watcher) Name() string { return "watcher" }
+
+func (w *watcher) Run(_ context.Context, f *prog.Func, _ func(int) bool) (*prog.Func, []Change) {
+	w.slots = append(w.slots, f.Slots())
+	return nil, nil
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -43,7 +44,7 @@ type MoveCounter interface {
 
 // takeMoves moves what the searches counted to the function's statistics.
 func (w *work) takeMoves() {
-	for _, t := range w.opt.Search {
+	for _, t := range slices.Concat(w.opt.Search, w.opt.Last) {
 		if m, ok := t.(MoveCounter); ok {
 			if n := m.TakeMoves(); len(n) > 0 {
 				w.stat(t.Name()).Moves = n

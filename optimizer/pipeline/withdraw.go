@@ -212,7 +212,7 @@ func sitesOf(ctx context.Context, t Transform, f *prog.Func, want []Change) map[
 
 // transform finds one of the options' transforms by name.
 func (o *Options) transform(name string) Transform {
-	for _, t := range append(slices.Clone(o.Transforms), o.Search...) {
+	for _, t := range slices.Concat(o.Transforms, o.Search, o.Last) {
 		if t.Name() == name {
 			return t
 		}
