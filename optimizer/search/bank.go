@@ -29,11 +29,11 @@ type bank struct {
 	shared *bank
 	off    int32
 	list   []entry
-	vals   []vector
+	vals   vectors
 	// first and second repeat two lanes of each value: a scan that fails there
 	// never touches the rest.
 	first, second []uint64
-	index         map[uint64]int32 // by hash of all lanes
+	index         places // by hash of all lanes
 	steps         *int64
 }
 
@@ -137,11 +137,12 @@ func joining(mcpu int) []isa.Op {
 const maxBank = 30_000
 
 // newBank makes the values of up to depth operations.
-func newBank(facts []slice.Fact, mcpu, depth int, steps *int64) *bank {
-	b := &bank{index: map[uint64]int32{}, steps: steps}
+func newBank(facts []slice.Fact, mcpu, depth int, steps *int64, m *room) *bank {
+	b := &bank{vals: vectors{room: m}, steps: steps}
 	r := rand.New(rand.NewPCG(0x5eed, uint64(len(facts))))
 	for i := range facts {
-		b.add(entry{}, drawVector(r, facts[i], nil, i))
+		v := drawVector(r, facts[i], nil, i)
+		b.add(entry{}, &v)
 	}
 	in := b.len()
 	b.apply(0, in, unary(mcpu, full, nil), 0)
@@ -153,15 +154,24 @@ func newBank(facts []slice.Fact, mcpu, depth int, steps *int64) *bank {
 	return b
 }
 
-// extend is a bank with what the window's own immediates and loads add to b.
-func (b *bank) extend(extra []int64, loads []leaf, inputs, mcpu, depth int) *bank {
-	x := &bank{shared: b, off: b.len(), index: map[uint64]int32{}, steps: b.steps}
+// on empties a bank, so that it extends b, and keeps its memory.
+func (x *bank) on(b *bank) {
+	x.vals.room = b.vals.room
+	x.vals.release()
+	x.index.reset()
+	*x = bank{shared: b, off: b.len(), steps: b.steps, vals: x.vals, index: x.index,
+		list: x.list[:0], first: x.first[:0], second: x.second[:0]}
+}
+
+// extend makes x a bank with what the window's own immediates and loads add to b.
+func (x *bank) extend(b *bank, extra []int64, loads []leaf, inputs, mcpu, depth int) {
+	x.on(b)
 	for _, l := range loads {
 		var v vector
 		for k := range v {
 			v[k] = l.run(&b.val(int32(l.input))[k])
 		}
-		x.add(entry{op: l.op, a: -1, b: int32(l.input), imm: int32(l.off), cost: 1}, v)
+		x.add(entry{op: l.op, a: -1, b: int32(l.input), imm: int32(l.off), cost: 1}, &v)
 	}
 	var own []int64
 	for _, k := range extra {
@@ -170,7 +180,7 @@ func (b *bank) extend(extra []int64, loads []leaf, inputs, mcpu, depth int) *ban
 		}
 	}
 	if len(own) == 0 && len(loads) == 0 {
-		return x
+		return
 	}
 	x.apply(0, int32(inputs), unary(mcpu, ownOnly, own), 0)
 	mine := x.len()
@@ -184,7 +194,6 @@ func (b *bank) extend(extra []int64, loads []leaf, inputs, mcpu, depth int) *ban
 		x.apply(b.off, mine, unary(mcpu, core, own), 1)
 		x.pairs(b.off, mine, mcpu)
 	}
-	return x
 }
 
 // apply applies ops to the values [from,to), which cost operations each.
@@ -200,7 +209,7 @@ func (b *bank) apply(from, to int32, ops []entry, cost int8) {
 			for k := range out {
 				interp.Lockstep(e.op, uint64(int64(e.imm)), &v[k], &v[k], &out[k])
 			}
-			b.add(e, out)
+			b.add(e, &out)
 		}
 	}
 }
@@ -217,7 +226,7 @@ func (b *bank) pairs(from, to int32, mcpu int) {
 					for k := range out {
 						interp.Lockstep(op, 0, &v[k], &w[k], &out[k])
 					}
-					b.add(entry{op: op, a: p[0], b: p[1], cost: max(b.at(p[0]).cost, b.at(p[1]).cost) + 1}, out)
+					b.add(entry{op: op, a: p[0], b: p[1], cost: max(b.at(p[0]).cost, b.at(p[1]).cost) + 1}, &out)
 					if slice.Commutes(isa.RowOf(op)) {
 						break
 					}
@@ -240,36 +249,37 @@ func (b *bank) val(i int32) *vector {
 	if i < b.off {
 		return b.shared.val(i)
 	}
-	return &b.vals[i-b.off]
+	return b.vals.at(i - b.off)
 }
 
-func (b *bank) add(e entry, v vector) {
+func (b *bank) add(e entry, v *vector) {
 	*b.steps++
 	h := v.hash()
+	_, known := b.index.get(h)
 	if e.op != 0 {
-		if _, ok := b.index[h]; ok || b.len() >= maxBank {
+		if known || b.len() >= maxBank {
 			return
 		}
 		if b.shared != nil {
-			if _, ok := b.shared.index[h]; ok {
+			if _, ok := b.shared.index.get(h); ok {
 				return
 			}
 		}
 	}
-	if _, ok := b.index[h]; !ok {
-		b.index[h] = b.len()
+	if !known {
+		b.index.put(h, b.len())
 	}
 	b.list = append(b.list, e)
-	b.vals = append(b.vals, v)
+	b.vals.add(v)
 	b.first, b.second = append(b.first, v[0][0]), append(b.second, v[0][1])
 }
 
 // find looks a value up by all its lanes.
 func (b *bank) find(v *vector) (int32, bool) {
 	h := v.hash()
-	i, ok := b.index[h]
+	i, ok := b.index.get(h)
 	if !ok && b.shared != nil {
-		i, ok = b.shared.index[h]
+		i, ok = b.shared.index.get(h)
 	}
 	return i, ok && *b.val(i) == *v
 }

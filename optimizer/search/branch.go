@@ -32,6 +32,12 @@ func (e *Enumerator) branch(p *Problem) []slice.Term {
 		return nil // the tests do not tell
 	}
 	ops := e.operands(p, t, min(p.Slots-2, 2))
+	var inputs []operand // what may be compared with, for nothing
+	for _, o := range ops {
+		if o.cost == 0 {
+			inputs = append(inputs, o)
+		}
+	}
 	imms := related(p.Term.Immediates())
 	imms = append(imms, 0)
 	var list []found
@@ -51,9 +57,9 @@ func (e *Enumerator) branch(p *Problem) []slice.Term {
 					}
 				}
 				reg := isa.CondJump(fn, w, false)
-				for i := range ops {
-					if ops[i].cost+o.cost <= p.Slots-2 && ops[i].cost == 0 && e.same(reg, 0, &o, &ops[i], t) {
-						list = append(list, compare(reg, 0, &o, &ops[i]))
+				for i := range inputs {
+					if o.cost <= p.Slots-2 && e.same(reg, 0, &o, &inputs[i], t) {
+						list = append(list, compare(reg, 0, &o, &inputs[i]))
 					}
 				}
 			}

@@ -21,6 +21,8 @@ type Enumerator struct {
 	Steps int64
 
 	banks map[string]*bank
+	own   bank // of the problem at hand
+	room  room
 	cache map[string][]slice.Term
 }
 
@@ -140,9 +142,12 @@ func (e *Enumerator) bank(facts []slice.Fact, depth int) *bank {
 	b := e.banks[key]
 	if b == nil {
 		if len(e.banks) >= maxBanks {
+			for _, old := range e.banks {
+				old.vals.release()
+			}
 			clear(e.banks)
 		}
-		b = newBank(facts, e.MCPU, depth, &e.Steps)
+		b = newBank(facts, e.MCPU, depth, &e.Steps, &e.room)
 		e.banks[key] = b
 	}
 	return b
@@ -157,7 +162,8 @@ func (e *Enumerator) value(p *Problem) []slice.Term {
 		depth = 2
 	}
 	b := e.bank(p.Facts, depth)
-	x := b.extend(p.Term.Immediates(), leaves(&p.Term, e.MCPU), p.Term.Inputs, e.MCPU, depth)
+	x := &e.own
+	x.extend(b, p.Term.Immediates(), leaves(&p.Term, e.MCPU), p.Term.Inputs, e.MCPU, depth)
 	s := &solver{bank: x, inputs: p.Term.Inputs, mcpu: e.MCPU, limit: p.Slots - 1}
 	in := make([]interp.Lanes, p.Term.Inputs)
 	scratch := make([]interp.Lanes, len(p.Term.Nodes))
