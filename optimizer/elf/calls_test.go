@@ -70,4 +70,8 @@ func TestCalledProgramsAreLeftAlone(t *testing.T) {
 			t.Errorf("%s: %q", f.Name, f.Unsupported)
 		}
 	}
+	// Who calls it must suppose that it reads all that it is given.
+	if got := prog.Reads(o.Callee("first")); got != isa.ArgRegs {
+		t.Errorf("the program without code reads %v", got)
+	}
 }

@@ -39,8 +39,12 @@ func NewLiveness(g *CFG) *Liveness {
 // Reads gives the argument registers that a function may read. Its code says
 // so, not its type: the compiler may have changed a static function's
 // arguments. A global function may be replaced in the kernel by another one of
-// its type, which may read what this one does not.
+// its type, which may read what this one does not. One whose code could not be
+// decoded may read all of them.
 func Reads(f *Func) isa.RegSet {
+	if len(f.Insns) == 0 {
+		return isa.ArgRegs
+	}
 	s := NewLiveness(NewCFG(f)).Before[0] & isa.ArgRegs
 	for r := isa.R1; f.Global && r < isa.R1+isa.Reg(f.NumArgs); r++ {
 		s = s.With(r)
