@@ -225,6 +225,11 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 		last.Places, last.Alone = places, true
 		return last
 	}
+	if len(p.Insns) > quick && len(places) > 0 && last.Stats.SolverUnknown > 0 {
+		// The solver would be asked the same again, at the same length, for each way.
+		last.Places = places
+		return last
+	}
 	ways := []pairing{byOrigin, awayFromEdits, everyJoin}
 	if v.opt.NoCuts {
 		ways = ways[:1]
@@ -263,6 +268,10 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 // affordable is the largest size of functions, in instructions, that are looked
 // at as a whole when a change cannot be proved by itself.
 const affordable = 3000
+
+// quick is the size of functions, in instructions, up to which a proof of the whole
+// is tried, too, where the solver gave up on a change by itself.
+const quick = 256
 
 // keepsArguments requires that a subprogram q reads no argument that p does not:
 // callers of p need not set it.
