@@ -34,6 +34,7 @@ type bank struct {
 	// never touches the rest.
 	first, second []uint64
 	index         places // by hash of all lanes
+	seen          sieve  // of first and second
 	steps         *int64
 }
 
@@ -159,7 +160,8 @@ func (x *bank) on(b *bank) {
 	x.vals.room = b.vals.room
 	x.vals.release()
 	x.index.reset()
-	*x = bank{shared: b, off: b.len(), steps: b.steps, vals: x.vals, index: x.index,
+	x.seen.reset()
+	*x = bank{shared: b, off: b.len(), steps: b.steps, vals: x.vals, index: x.index, seen: x.seen,
 		list: x.list[:0], first: x.first[:0], second: x.second[:0]}
 }
 
@@ -272,6 +274,12 @@ func (b *bank) add(e entry, v *vector) {
 	b.list = append(b.list, e)
 	b.vals.add(v)
 	b.first, b.second = append(b.first, v[0][0]), append(b.second, v[0][1])
+	b.seen.add(v[0][0], v[0][1])
+}
+
+// may reports whether a value with these first two lanes may be there.
+func (b *bank) may(x0, x1 uint64) bool {
+	return b.seen.has(x0, x1) || b.shared != nil && b.shared.seen.has(x0, x1)
 }
 
 // find looks a value up by all its lanes.
@@ -304,7 +312,6 @@ func (b *bank) each(do func(i int32, x0, x1 uint64)) {
 	if b.shared != nil {
 		b.shared.each(do)
 	}
-	*b.steps += int64(len(b.first)) / 16
 	for i, x := range b.first {
 		do(b.off+int32(i), x, b.second[i])
 	}

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"math"
 	"math/bits"
 
 	"github.com/superbpf/superbpf/optimizer/interp"
@@ -89,24 +90,28 @@ func (s *solver) immediates(goal *vector, mask uint64, tail []last) {
 			any |= x
 		}
 	}
-	room := int8(s.limit - len(tail) - 1)
+	room := int8(min(s.limit-len(tail)-1, math.MaxInt8))
 	low := bits.Len64(mask) // carries come from below only
 	under := ^uint64(0) >> (64 - low)
+	*s.bank.steps += int64(s.bank.len()) / 16
 	s.bank.each(func(i int32, x0, x1 uint64) {
-		if s.bank.at(i).cost > room || len(s.found) >= maxTries {
+		add := (g0-x0)&under == (g1-x1)&under
+		xor := (g0^x0)&mask == (g1^x1)&mask
+		and, or := (g0&^x0|g1&^x1)&mask == 0, (x0&^g0|x1&^g1)&mask == 0
+		if !add && !xor && !and && !or || s.bank.at(i).cost > room || len(s.found) >= maxTries {
 			return
 		}
-		if d := (g0 - x0) & under; d == (g1-x1)&under && d != 0 && mask == under {
+		if d := (g0 - x0) & under; add && d != 0 && mask == under {
 			s.try(i, isa.FnAdd, int64(d<<(64-low))>>(64-low), goal, mask, tail)
 		}
-		if d := (g0 ^ x0) & mask; d == (g1^x1)&mask && d != 0 {
+		if d := (g0 ^ x0) & mask; xor && d != 0 {
 			s.try(i, isa.FnXor, signFill(d, mask), goal, mask, tail)
 		}
-		if (g0&^x0|g1&^x1)&mask == 0 {
+		if and {
 			s.try(i, isa.FnAnd, signFill(any&mask, mask), goal, mask, tail)
 			s.try(i, isa.FnAnd, signFill((any|^s.bank.union(i))&mask, mask), goal, mask, tail)
 		}
-		if (x0&^g0|x1&^g1)&mask == 0 && all&mask != 0 {
+		if or && all&mask != 0 {
 			s.try(i, isa.FnOr, signFill(all&mask, mask), goal, mask, tail)
 		}
 	})
@@ -173,35 +178,47 @@ func (s *solver) join(goal *vector, mask uint64, tail []last) {
 	if mask != ^uint64(0) {
 		return // the index holds whole values
 	}
-	room := s.limit - len(tail) - 1
-	for i := range s.bank.len() {
-		if int(s.bank.at(i).cost) > room || len(s.found) >= maxTries {
-			continue
+	room := int8(min(s.limit-len(tail)-1, math.MaxInt8))
+	s.bank.each(func(i int32, x0, x1 uint64) {
+		if s.bank.at(i).cost > room || len(s.found) >= maxTries {
+			return
 		}
 		*s.bank.steps += 3
-		v := s.bank.val(i)
 		for _, fn := range []isa.Fn{isa.FnAdd, isa.FnXor, isa.FnSub} {
-			var need vector
-			for k := range need {
-				for l := range need[k] {
-					switch fn {
-					case isa.FnAdd: // goal = v + need
-						need[k][l] = goal[k][l] - v[k][l]
-					case isa.FnXor:
-						need[k][l] = goal[k][l] ^ v[k][l]
-					default: // goal = v - need
-						need[k][l] = v[k][l] - goal[k][l]
-					}
-				}
+			if s.bank.may(other(fn, goal[0][0], x0), other(fn, goal[0][1], x1)) {
+				s.meet(i, fn, goal, room, tail)
 			}
-			j, ok := s.bank.find(&need)
-			if !ok || j < i && fn != isa.FnSub || int(s.bank.at(i).cost+s.bank.at(j).cost) > room {
-				continue
-			}
-			var b slice.Builder
-			s.record(&b, b.Add(isa.ALU(fn, 64, false), s.build(&b, i), s.build(&b, j), 0), int(s.bank.at(i).cost+s.bank.at(j).cost)+1, tail)
+		}
+	})
+}
+
+// other is what a goal takes besides x, which comes first.
+func other(fn isa.Fn, goal, x uint64) uint64 {
+	switch fn {
+	case isa.FnAdd:
+		return goal - x
+	case isa.FnXor:
+		return goal ^ x
+	}
+	return x - goal
+}
+
+// meet looks the value up that value i needs to make the goal.
+func (s *solver) meet(i int32, fn isa.Fn, goal *vector, room int8, tail []last) {
+	v := s.bank.val(i)
+	var need vector
+	for k := range need {
+		for l := range need[k] {
+			need[k][l] = other(fn, goal[k][l], v[k][l])
 		}
 	}
+	j, ok := s.bank.find(&need)
+	if !ok || j < i && fn != isa.FnSub || s.bank.at(i).cost+s.bank.at(j).cost > room {
+		return
+	}
+	var b slice.Builder
+	cost := s.bank.at(i).cost + s.bank.at(j).cost
+	s.record(&b, b.Add(isa.ALU(fn, 64, false), s.build(&b, i), s.build(&b, j), 0), int(cost)+1, tail)
 }
 
 // peel takes operations off the goal that may have been the last ones.

@@ -1,5 +1,7 @@
 package search
 
+import "math/bits"
+
 // chunk is a piece of memory for values: as they are added, none is copied.
 type chunk [256]vector
 
@@ -90,3 +92,28 @@ func (p *places) reset() {
 	clear(p.slots)
 	p.used = 0
 }
+
+// sieve tells of most pairs of lanes that no value has them: a bit for each pair
+// that one has, at the place that its hash gives.
+type sieve []uint64
+
+const sieveBits = 20
+
+func sieveBit(x0, x1 uint64) uint64 {
+	return (bits.RotateLeft64(x0*0x9fb21c651e98df25, 32) ^ x1) * 0xd6e8feb86659fd93 >> (64 - sieveBits)
+}
+
+func (s *sieve) add(x0, x1 uint64) {
+	if *s == nil {
+		*s = make(sieve, 1<<sieveBits/64)
+	}
+	i := sieveBit(x0, x1)
+	(*s)[i/64] |= 1 << (i % 64)
+}
+
+func (s sieve) has(x0, x1 uint64) bool {
+	i := sieveBit(x0, x1)
+	return s != nil && s[i/64]>>(i%64)&1 == 1
+}
+
+func (s sieve) reset() { clear(s) }
