@@ -207,11 +207,7 @@ func (b *bank) apply(from, to int32, ops []entry, cost int8) {
 		for _, e := range ops {
 			e.a, e.b, e.cost = a, -1, cost+1
 			v := b.val(a)
-			var out vector
-			for k := range out {
-				interp.Lockstep(e.op, uint64(int64(e.imm)), &v[k], &v[k], &out[k])
-			}
-			b.add(e, &out)
+			b.compute(e, v, v)
 		}
 	}
 }
@@ -223,12 +219,8 @@ func (b *bank) pairs(from, to int32, mcpu int) {
 		for x := from; x < to && b.len() < maxBank; x++ {
 			for _, op := range ops {
 				for _, p := range [][2]int32{{x, in}, {in, x}} {
-					v, w := b.val(p[0]), b.val(p[1])
-					var out vector
-					for k := range out {
-						interp.Lockstep(op, 0, &v[k], &w[k], &out[k])
-					}
-					b.add(entry{op: op, a: p[0], b: p[1], cost: max(b.at(p[0]).cost, b.at(p[1]).cost) + 1}, &out)
+					cost := max(b.at(p[0]).cost, b.at(p[1]).cost) + 1
+					b.compute(entry{op: op, a: p[0], b: p[1], cost: cost}, b.val(p[0]), b.val(p[1]))
 					if slice.Commutes(isa.RowOf(op)) {
 						break
 					}
@@ -254,23 +246,54 @@ func (b *bank) val(i int32) *vector {
 	return b.vals.at(i - b.off)
 }
 
+// add adds a value, an input or a load, unless it is known.
 func (b *bank) add(e entry, v *vector) {
+	if h, ok := b.isNew(&e, &v[0]); ok {
+		b.put(e, v, h)
+	}
+}
+
+// compute adds what an operation of two values makes, unless it is known.
+func (b *bank) compute(e entry, v, w *vector) {
+	var out vector
+	imm := uint64(int64(e.imm))
+	interp.Lockstep(e.op, imm, &v[0], &w[0], &out[0])
+	h, ok := b.isNew(&e, &out[0])
+	if !ok {
+		return
+	}
+	for k := 1; k < blocks; k++ {
+		interp.Lockstep(e.op, imm, &v[k], &w[k], &out[k])
+	}
+	b.put(e, &out, h)
+}
+
+// isNew reports whether a value with this first block is to be added, and its hash.
+func (b *bank) isNew(e *entry, first *interp.Lanes) (uint64, bool) {
 	*b.steps++
-	h := v.hash()
-	_, known := b.index.get(h)
-	if e.op != 0 {
-		if known || b.len() >= maxBank {
-			return
-		}
-		if b.shared != nil {
-			if _, ok := b.shared.index.get(h); ok {
-				return
-			}
+	h := hash(first)
+	if e.op == 0 {
+		return h, true
+	}
+	if b.len() >= maxBank {
+		return h, false
+	}
+	x0, x1 := first[0], first[1]
+	if b.seen.has(x0, x1) {
+		if _, known := b.index.get(h); known {
+			return h, false
 		}
 	}
-	if !known {
-		b.index.put(h, b.len())
+	if b.shared != nil && b.shared.seen.has(x0, x1) {
+		if _, known := b.shared.index.get(h); known {
+			return h, false
+		}
 	}
+	return h, true
+}
+
+func (b *bank) put(e entry, v *vector, hash uint64) {
+	b.index.put(hash, b.len())
 	b.list = append(b.list, e)
 	b.vals.add(v)
 	b.first, b.second = append(b.first, v[0][0]), append(b.second, v[0][1])
@@ -284,7 +307,7 @@ func (b *bank) may(x0, x1 uint64) bool {
 
 // find looks a value up by all its lanes.
 func (b *bank) find(v *vector) (int32, bool) {
-	h := v.hash()
+	h := hash(&v[0])
 	i, ok := b.index.get(h)
 	if !ok && b.shared != nil {
 		i, ok = b.shared.index.get(h)
@@ -319,11 +342,11 @@ func (b *bank) each(do func(i int32, x0, x1 uint64)) {
 
 // hash takes the first block in: values that differ only in others are one to
 // a bank.
-func (v *vector) hash() uint64 {
+func hash(v *interp.Lanes) uint64 {
 	h, g := uint64(0x9e3779b97f4a7c15), uint64(0xff51afd7ed558ccd)
 	for i := 0; i < interp.NumLanes; i += 2 {
-		h = bits.RotateLeft64(h^v[0][i], 29) * 0x9fb21c651e98df25
-		g = bits.RotateLeft64(g^v[0][i+1], 31) * 0xd6e8feb86659fd93
+		h = bits.RotateLeft64(h^v[i], 29) * 0x9fb21c651e98df25
+		g = bits.RotateLeft64(g^v[i+1], 31) * 0xd6e8feb86659fd93
 	}
 	return h ^ bits.RotateLeft64(g, 17)
 }
