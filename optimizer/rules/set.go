@@ -76,8 +76,14 @@ func (s *Set) Write(w io.Writer) error {
 // Name is the name of the transform that uses the rules.
 func (s *Set) Name() string { return "rules" }
 
-// Begin is part of search.Finder.
-func (s *Set) Begin() {}
+// Order is that of the sites.
+func (s *Set) Order(sites []*slice.Site) []int {
+	order := make([]int, len(sites))
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
 
 // Terms lists what the rules make of a site.
 func (s *Set) Terms(_ context.Context, x *slice.Site) (out []slice.Term, why []string) {

@@ -15,8 +15,9 @@ import (
 // Finder proposes terms for a site, by some means.
 type Finder interface {
 	Name() string
-	// Begin is called before the sites of a function.
-	Begin()
+	// Order is called before the sites of a function are asked for: it tells in
+	// which order, by their numbers.
+	Order(sites []*slice.Site) []int
 	// Terms lists candidates, the best first, and why for each.
 	Terms(ctx context.Context, s *slice.Site) ([]slice.Term, []string)
 }
@@ -77,32 +78,40 @@ func (w *Rewrite) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (
 
 // search lists the edits; done is false when it was cut off.
 func (w *Rewrite) search(ctx context.Context, f *prog.Func) (edits []proposal, done bool) {
-	w.Finder.Begin()
+	var sites []*slice.Site
 	for _, s := range slice.Find(f) {
+		if s.Slots >= 2 && s.Mask != 0 {
+			sites = append(sites, s)
+		}
+	}
+	of := make([][]proposal, len(sites))
+	for _, i := range w.Finder.Order(sites) {
 		if ctx.Err() != nil {
 			return nil, false
 		}
-		if s.Slots < 2 || s.Mask == 0 {
-			continue
-		}
-		terms, why := w.Finder.Terms(ctx, s)
-		n := 0
-		for i := range terms {
-			code := s.Lower(&terms[i], w.MCPU)
-			if code == nil || n >= maxAlternatives {
-				continue
-			}
-			if gain := s.Slots - slice.Slots(code); gain > 0 {
-				n++
-				edits = append(edits, proposal{slice.Edit{Site: s, Code: code},
-					fmt.Sprintf("%s is %s%s", s.Term.String(), terms[i].String(), why[i]), gain})
-			}
-		}
+		of[i] = w.proposals(ctx, sites[i])
 	}
+	edits = slices.Concat(of...)
 	slices.SortStableFunc(edits, func(a, b proposal) int {
 		return cmp.Or(b.gain-a.gain, len(a.Site.Span)-len(b.Site.Span), a.Site.Root-b.Site.Root)
 	})
 	return edits, true
+}
+
+// proposals are the edits of one site.
+func (w *Rewrite) proposals(ctx context.Context, s *slice.Site) (edits []proposal) {
+	terms, why := w.Finder.Terms(ctx, s)
+	for i := range terms {
+		code := s.Lower(&terms[i], w.MCPU)
+		if code == nil || len(edits) >= maxAlternatives {
+			continue
+		}
+		if gain := s.Slots - slice.Slots(code); gain > 0 {
+			edits = append(edits, proposal{slice.Edit{Site: s, Code: code},
+				fmt.Sprintf("%s is %s%s", s.Term.String(), terms[i].String(), why[i]), gain})
+		}
+	}
+	return edits
 }
 
 // Enumeration is the Finder that enumerates.
@@ -116,8 +125,29 @@ type Enumeration struct {
 // Name is the transform's name.
 func (e *Enumeration) Name() string { return "enumeration" }
 
-// Begin starts the budget.
-func (e *Enumeration) Begin() { e.until = e.Steps + e.Budget }
+// Order starts the budget and puts short sites first, which cost little and are
+// shortened most often; of those about as short, the ones that share a bank follow
+// each other.
+func (e *Enumeration) Order(sites []*slice.Site) []int {
+	e.until = e.Steps + e.Budget
+	length := func(s *slice.Site) int {
+		switch {
+		case s.Slots <= 3:
+			return 0
+		case s.Slots <= 5:
+			return 1
+		}
+		return 2
+	}
+	order, facts := make([]int, len(sites)), make([]string, len(sites))
+	for i, s := range sites {
+		order[i], facts[i] = i, factsKey(ProblemOf(s).Facts)
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(length(sites[a])-length(sites[b]), cmp.Compare(facts[a], facts[b]), a-b)
+	})
+	return order
+}
 
 // Terms asks the enumerator; the term itself comes first, since its code may
 // have copies that are not needed.
