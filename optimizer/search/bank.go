@@ -137,9 +137,10 @@ func joining(mcpu int) []isa.Op {
 // maxBank bounds the values of a bank.
 const maxBank = 30_000
 
-// newBank makes the values of up to depth operations.
-func newBank(facts []slice.Fact, mcpu, depth int, steps *int64, m *room) *bank {
-	b := &bank{vals: vectors{room: m}, steps: steps}
+// fill makes b the bank of the values of up to depth operations.
+func (b *bank) fill(facts []slice.Fact, mcpu, depth int, steps *int64) {
+	b.clear()
+	b.steps = steps
 	r := rand.New(rand.NewPCG(0x5eed, uint64(len(facts))))
 	for i := range facts {
 		v := drawVector(r, facts[i], nil, i)
@@ -152,22 +153,21 @@ func newBank(facts []slice.Fact, mcpu, depth int, steps *int64, m *room) *bank {
 		b.pairs(in, one, mcpu)
 		b.apply(in, one, unary(mcpu, core, nil), 1)
 	}
-	return b
 }
 
-// on empties a bank, so that it extends b, and keeps its memory.
-func (x *bank) on(b *bank) {
-	x.vals.room = b.vals.room
-	x.vals.release()
-	x.index.reset()
-	x.seen.reset()
-	*x = bank{shared: b, off: b.len(), steps: b.steps, vals: x.vals, index: x.index, seen: x.seen,
-		list: x.list[:0], first: x.first[:0], second: x.second[:0]}
+// clear empties a bank and keeps its memory.
+func (b *bank) clear() {
+	b.vals.release()
+	b.index.reset()
+	b.seen.reset()
+	b.list, b.first, b.second = b.list[:0], b.first[:0], b.second[:0]
 }
 
 // extend makes x a bank with what the window's own immediates and loads add to b.
 func (x *bank) extend(b *bank, extra []int64, loads []leaf, inputs, mcpu, depth int) {
-	x.on(b)
+	x.vals.room = b.vals.room
+	x.clear()
+	x.shared, x.off, x.steps = b, b.len(), b.steps
 	for _, l := range loads {
 		var v vector
 		for k := range v {

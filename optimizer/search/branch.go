@@ -114,14 +114,16 @@ func (e *Enumerator) operands(p *Problem, t *tester, depth int) []operand {
 	seen := map[interp.Lanes]bool{}
 	add := func(ns ...slice.Node) {
 		o := operand{term: slice.Term{Inputs: p.Term.Inputs, Nodes: ns, Root: slice.Ref(len(ns) - 1)}, cost: len(ns)}
-		scratch := make([]interp.Lanes, len(ns))
+		e.Steps += int64(len(t.in))
+		first := o.term.Run(t.in[0], t.memory[0], t.scratch)
+		if seen[*first] {
+			return
+		}
+		seen[*first] = true
 		for k, in := range t.in {
-			o.value = append(o.value, *o.term.Run(in, t.memory[k], scratch))
+			o.value = append(o.value, *o.term.Run(in, t.memory[k], t.scratch))
 		}
-		if e.Steps += int64(len(t.in)); !seen[o.value[0]] {
-			seen[o.value[0]] = true
-			out = append(out, o)
-		}
+		out = append(out, o)
 	}
 	ops := unary(e.MCPU, full, related(p.Term.Immediates()))
 	on := func(u *entry, r slice.Ref) slice.Node {

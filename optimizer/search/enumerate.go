@@ -21,7 +21,8 @@ type Enumerator struct {
 	Steps int64
 
 	banks map[string]*bank
-	own   bank // of the problem at hand
+	keys  []string // of the banks, the oldest first
+	own   bank     // of the problem at hand
 	room  room
 	cache map[string][]slice.Term
 }
@@ -134,22 +135,23 @@ func pointersKept(t *slice.Term, facts []slice.Fact) bool {
 	return true
 }
 
-// maxBanks bounds the banks kept at a time.
-const maxBanks = 24
+// maxBanks bounds the banks kept at a time, of some 9 MB each: sites with the same
+// facts mostly follow each other.
+const maxBanks = 8
 
 func (e *Enumerator) bank(facts []slice.Fact, depth int) *bank {
 	key := fmt.Sprint(depth) + factsKey(facts)
-	b := e.banks[key]
-	if b == nil {
-		if len(e.banks) >= maxBanks {
-			for _, old := range e.banks {
-				old.vals.release()
-			}
-			clear(e.banks)
-		}
-		b = newBank(facts, e.MCPU, depth, &e.Steps, &e.room)
-		e.banks[key] = b
+	if b := e.banks[key]; b != nil {
+		return b
 	}
+	b := &bank{vals: vectors{room: &e.room}}
+	if len(e.keys) == maxBanks { // the oldest makes room, and gives its memory
+		b = e.banks[e.keys[0]]
+		delete(e.banks, e.keys[0])
+		e.keys = slices.Delete(e.keys, 0, 1)
+	}
+	b.fill(facts, e.MCPU, depth, &e.Steps)
+	e.banks[key], e.keys = b, append(e.keys, key)
 	return b
 }
 
