@@ -28,7 +28,7 @@ func init() {
 		{ID: 61, Name: "msg_apply_bytes", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 62, Name: "msg_cork_bytes", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 64, Name: "bind", Args: args(ArgCtx, ArgMemRead, ArgSize), WritesCtx: true},
-		{ID: 135, Name: "csum_level", Args: args(ArgCtx, ArgScalar)},
+		{ID: 135, Name: "csum_level", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 144, Name: "reserve_hdr_opt", Args: args(ArgCtx, ArgScalar, ArgScalar), WritesCtx: true},
 		{ID: 192, Name: "skb_set_tstamp", Args: args(ArgCtx, ArgScalar, ArgScalar), WritesCtx: true},
 		// Where it goes.

@@ -69,12 +69,10 @@ func init() {
 		{ID: 21, Name: "skb_set_tunnel_key", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar), WritesCtx: true},
 		{ID: 17, Name: "get_cgroup_classid", Args: args(ArgCtx), Purity: PureConst},
 		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesCtx: true},
-		// The cookie that the first call makes is kept in the socket, the sum in the packet's
-		// csum, which no field of a context shows.
-		{ID: 46, Name: "get_socket_cookie", Args: args(ArgCtx)},
+		{ID: 46, Name: "get_socket_cookie", Args: args(ArgCtx), WritesCtx: true},
 		{ID: 122, Name: "get_netns_cookie", Args: args(ArgCtx), Purity: PureConst},
 		{ID: 28, Name: "csum_diff", Args: args(ArgMemRead, ArgSize, ArgMemRead, ArgSize, ArgScalar), Purity: PureConst},
-		{ID: 40, Name: "csum_update", Args: args(ArgCtx, ArgScalar)},
+		{ID: 40, Name: "csum_update", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 69, Name: "fib_lookup", Args: args(ArgCtx, ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
 		// Control.
 		{ID: 12, Name: "tail_call", Args: args(ArgCtx, ArgMap, ArgScalar), WritesMaps: true, WritesPacket: true, WritesCtx: true},
