@@ -49,7 +49,11 @@ func (s *settings) stepsOf(insns int) int64 {
 		return int64(s.budget.Seconds() * steps.PerSecond)
 	}
 	e := efforts[s.level]
-	return min(max(e.seconds*steps.PerSecond, int64(insns)*e.seconds*steps.PerSecond/500), e.most*steps.PerSecond)
+	if s.extra > 0 {
+		e = efforts[2]
+	}
+	own := min(max(e.seconds*steps.PerSecond, int64(insns)*e.seconds*steps.PerSecond/500), e.most*steps.PerSecond)
+	return own + int64(s.extra.Seconds()*steps.PerSecond)
 }
 
 // totalSteps is the budget of an object, in steps: none where the user gave

@@ -47,7 +47,7 @@ objects, the programs of a suite are compiled at -O2. Ctrl-C writes the table of
 	f.StringVar(&s.suite, "suite", "k2", strings.Join(benchmarks.Suites(), ", ")+", all, or a folder of programs")
 	f.StringVar(&s.cpu, "input-mcpu", "v2", "instruction set level that clang compiles a suite for")
 	f.StringVar(&s.out, "out", "results", "folder for the tables")
-	f.DurationVar(&s.chainBudget, "chain-budget", 10*time.Second, "search for each function in the rows with the chain; 0 leaves them out")
+	f.DurationVar(&s.chainBudget, "chain-budget", 10*time.Second, "search for each function, beyond that of -O2, in the rows with the chain; 0 leaves them out")
 	return c
 }
 
@@ -55,7 +55,7 @@ objects, the programs of a suite are compiled at -O2. Ctrl-C writes the table of
 type engineRow struct {
 	label   string
 	off     []string // the engines left out
-	chain   bool     // -O3 within the chain's budget
+	chain   bool     // -O3 in the time of -O2 and the chain's budget
 	slots   int
 	stopped int            // functions whose budget ran out
 	kept    map[string]int // slots saved, by engine
@@ -193,7 +193,7 @@ func (s *engineSettings) one(ctx context.Context, p *progress, name string, raw 
 	set := s.settings
 	set.disable = slices.Concat(s.disable, r.off)
 	if r.chain {
-		set.level, set.budget = 3, s.chainBudget
+		set.level, set.extra = 3, s.chainBudget
 	}
 	opt, err := newOptimization(ctx, name, raw, &set)
 	if err != nil {

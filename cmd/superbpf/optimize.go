@@ -37,6 +37,7 @@ type settings struct {
 	budget    time.Duration // ceiling for a function
 	total     time.Duration // ceiling for an object
 	steps     float64       // for a function, in millions; zero: by effort and size
+	extra     time.Duration // more than -O2 has, for a function; zero: by effort
 	seed      int64
 	costFile  string
 	learnCost string
