@@ -45,15 +45,16 @@ func (s *settings) stepsOf(insns int) int64 {
 	if s.steps > 0 {
 		return int64(s.steps * 1e6)
 	}
+	extra := int64(s.extra.Seconds() * steps.PerSecond)
 	if s.budget != ceiling {
-		return int64(s.budget.Seconds() * steps.PerSecond)
+		return int64(s.budget.Seconds()*steps.PerSecond) + extra
 	}
 	e := efforts[s.level]
-	if s.extra > 0 {
+	if extra > 0 {
 		e = efforts[2]
 	}
 	own := min(max(e.seconds*steps.PerSecond, int64(insns)*e.seconds*steps.PerSecond/500), e.most*steps.PerSecond)
-	return own + int64(s.extra.Seconds()*steps.PerSecond)
+	return own + extra
 }
 
 // totalSteps is the budget of an object, in steps: none where the user gave

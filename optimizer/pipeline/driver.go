@@ -193,7 +193,7 @@ func (w *work) last(ctx context.Context) error {
 		return nil
 	}
 	d := *w.driver
-	d.opt.Search = slices.Concat(d.opt.Search, d.opt.Last)
+	d.opt.Search, d.opt.Last = slices.Concat(d.opt.Search, d.opt.Last), nil
 	w.driver = &d
 	return w.run(ctx)
 }
