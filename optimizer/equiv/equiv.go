@@ -321,7 +321,8 @@ func resultWidth(f *prog.Func) uint8 {
 	case prog.TypeSocketFilter, prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeXDP, prog.TypeTracepoint, prog.TypeRawTracepoint,
 		prog.TypeCgroupSKB, prog.TypeCgroupSock, prog.TypeCgroupSockAddr, prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit,
 		prog.TypeKprobe, prog.TypePerfEvent, prog.TypeSockOps, prog.TypeSKSKB, prog.TypeSKMsg, prog.TypeSKReuseport,
-		prog.TypeFlowDissector, prog.TypeSKLookup, prog.TypeNetfilter, prog.TypeCgroupDevice, prog.TypeCgroupSysctl, prog.TypeCgroupSockopt:
+		prog.TypeFlowDissector, prog.TypeSKLookup, prog.TypeNetfilter, prog.TypeCgroupDevice, prog.TypeCgroupSysctl, prog.TypeCgroupSockopt,
+		prog.TypeSyscall:
 		return 32
 	}
 	return 64

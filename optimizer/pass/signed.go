@@ -25,7 +25,7 @@ func signedLoads(r *run) {
 				continue
 			}
 			// The kernel rewrites accesses to most contexts, and takes none with a sign there.
-			if k := r.vals.E.RegionOf(st.Regs[in.Src]).Kind; k == symex.Context && !asIs(r.f.Type) || k == symex.Any {
+			if k := r.vals.E.RegionOf(st.Regs[in.Src]).Kind; k == symex.Context && !asIs(r.f.Type) {
 				continue
 			}
 			if !r.signedLoad(j, min(blk.To, j+1+maxExtension)) {

@@ -50,6 +50,7 @@ var table = []Pass{
 	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
 	// Before its mask is folded into the test.
 	{Name: "bit-tests", Doc: "shift a constant of two slots, not the bit that is tested in it", run: bitTests, values: true},
+	{Name: "shifted", Doc: "leave in the lower half what is shifted up to be compared or extended", run: shifted, values: true},
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
