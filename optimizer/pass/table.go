@@ -45,6 +45,7 @@ var table = []Pass{
 	{Name: "bases", Doc: "keep an address that is made again and again", run: bases, values: true},
 	// An address made by an addition to the one before needs no addition.
 	{Name: "offsets", Doc: "add constants where a sum is used", run: offsets},
+	{Name: "advance", Doc: "move a pointer on instead of a copy of it, and read behind it", run: advance, values: true},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	{Name: "early", Doc: "load at once what a saved pointer is kept for", run: early},
 	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
