@@ -64,10 +64,9 @@ next:
 
 // first: the i-th of a row of instructions can be the first of them.
 func (r *run) first(row []int, i int) bool {
-	x := &r.f.Insns[row[i]]
+	x := r.moved(row[i])
 	for _, k := range row[:i] {
-		in := &r.f.Insns[k]
-		if in.Def()&(x.Use()|x.Def()) != 0 || in.Use()&x.Def() != 0 || !swaps(x, in) {
+		if !apart(r.moved(k), x) {
 			return false
 		}
 	}

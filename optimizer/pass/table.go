@@ -66,10 +66,12 @@ var table = []Pass{
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
 	{Name: "past", Doc: "jump past what changes nothing on the way", run: past, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
-	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails},
+	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails, values: true},
+	// Two ends that are alike but for registers become alike.
+	{Name: "meet", Doc: "let two ways store at one place what each computed", run: meet, values: true},
 	{Name: "share-exit", Doc: "let two constant results share an exit by an addition", run: shareExit, values: true},
 	{Name: "edges", Doc: "set a register on the way to a branch's target, where another way does so too", run: edges, values: true},
-	{Name: "hoist", Doc: "share identical code after a branch", run: hoist},
+	{Name: "hoist", Doc: "share identical code after a branch", run: hoist, values: true},
 	{Name: "preset", Doc: "compute before a branch what one way has code of its own for", run: preset, values: true},
 	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
 	// These look at all registers at once, and take longer than what makes way

@@ -24,18 +24,7 @@ type ending struct {
 // mergeTails lets one of two ends of code jump into the other, from where on they
 // do the same. What both do may be moved to the end first.
 func mergeTails(r *run) {
-	groups := map[int][]ending{}
-	var order []int
-	for _, b := range r.cfg.Order {
-		e, ok := r.endOf(b)
-		if !ok {
-			continue
-		}
-		if groups[e.to] == nil {
-			order = append(order, e.to)
-		}
-		groups[e.to] = append(groups[e.to], e)
-	}
+	order, groups := r.endings()
 	used := map[int]bool{}
 	for _, to := range order {
 		es := groups[to]
@@ -76,6 +65,22 @@ func mergeTails(r *run) {
 			}
 		}
 	}
+}
+
+// endings lists where straight code leads to, and for each what leads there.
+func (r *run) endings() (order []int, groups map[int][]ending) {
+	groups = map[int][]ending{}
+	for _, b := range r.cfg.Order {
+		e, ok := r.endOf(b)
+		if !ok {
+			continue
+		}
+		if groups[e.to] == nil {
+			order = append(order, e.to)
+		}
+		groups[e.to] = append(groups[e.to], e)
+	}
+	return order, groups
 }
 
 // endOf describes the end of a block, if control goes on one way from there.
@@ -145,10 +150,9 @@ next:
 
 // last: the i-th of a row of instructions can be the last of them.
 func (r *run) last(row []int, i int) bool {
-	x := &r.f.Insns[row[i]]
+	x := r.moved(row[i])
 	for _, k := range row[i+1:] {
-		in := &r.f.Insns[k]
-		if in.Def()&(x.Use()|x.Def()) != 0 || in.Use()&x.Def() != 0 || in.EndsBlock() || !swaps(x, in) {
+		if r.f.Insns[k].EndsBlock() || !apart(x, r.moved(k)) {
 			return false
 		}
 	}
@@ -161,10 +165,13 @@ func swaps(a, b *prog.Insn) bool {
 	quiet := func(k isa.Kind) bool {
 		return k == isa.KindALU || k == isa.KindLoadImm || k == isa.KindNop || k == isa.KindAddrCast
 	}
+	inFrame := func(k isa.Kind, in *prog.Insn) bool {
+		return k == isa.KindStore && in.Dst == isa.FP || k == isa.KindLoad && in.Src == isa.FP
+	}
 	switch {
 	case quiet(x) || quiet(y), x == isa.KindLoad && y == isa.KindLoad:
 		return true
-	case x == isa.KindStore && y == isa.KindStore && a.Dst == isa.FP && b.Dst == isa.FP && !a.Frozen() && !b.Frozen():
+	case inFrame(x, a) && inFrame(y, b) && !a.Frozen() && !b.Frozen():
 		return !overlap(a, b)
 	}
 	return false
