@@ -26,6 +26,7 @@ var table = []Pass{
 	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
 	{Name: "impossible", Doc: "give ways that are never taken no code of their own", run: impossible, values: true},
 	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
+	{Name: "threads", Doc: "lead a way on which a branch is decided past it", run: threads, values: true},
 	// Results set at the exits free the copies that made room for them.
 	{Name: "exits", Doc: "set constant results where the function returns", run: exits, values: true},
 	{Name: "chains", Doc: "compare with one value after the other where no range needs splitting", run: chains},
