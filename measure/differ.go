@@ -64,6 +64,11 @@ func errNoRuns(n int) error {
 // the comparison is given up.
 const maxUnstable = 16
 
+// confirmations is how often a difference must come back while the first program
+// agrees with itself. A program that draws one of two random numbers looks like a
+// changed one with a chance of at most a quarter each time.
+const confirmations = 8
+
 // Differ runs two programs on the same inputs, one packet at a time, each with
 // maps of its own, and compares return value, packet bytes and length, context,
 // and the contents of all maps. Places where a does not agree with itself are
@@ -144,12 +149,17 @@ func (d *differ) confirm(ctx context.Context, f *found) (bool, error) {
 			}
 		}
 	}
-	again, err := d.pass(ctx, d.a, d.b, f.Input+1, replay)
-	if err != nil || again == nil || again.What != f.What {
-		return false, err
+	for range confirmations {
+		again, err := d.pass(ctx, d.a, d.b, f.Input+1, replay)
+		if err != nil || again == nil || again.What != f.What {
+			return false, err
+		}
+		self, err := d.pass(ctx, d.a, d.a, f.Input+1, replay)
+		if err != nil || self != nil {
+			return false, err
+		}
 	}
-	self, err := d.pass(ctx, d.a, d.a, f.Input+1, replay)
-	return self == nil, err
+	return true, nil
 }
 
 // found is a difference with what masks need to know.

@@ -121,6 +121,23 @@ func TestDifferFinds(t *testing.T) {
 	}
 }
 
+// A program that draws a random bit on one input differs from itself half the
+// time, and agrees with itself as often.
+func TestDifferChance(t *testing.T) {
+	kerneltest.Require(t)
+	draw := []kerneltest.Insn{kerneltest.Call(7), kerneltest.Raw(0x57, 0, 0, 0, 1)}
+	in := randomInputs(1)
+	for range 24 {
+		r, err := Differ(context.Background(), counting("a", 2, draw...), counting("b", 2, draw...), DifferOptions{Inputs: in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Difference != nil {
+			t.Fatalf("takes chance for a difference: %v", r.Difference)
+		}
+	}
+}
+
 // A program that lost its map must not hide what the other writes there.
 func TestDifferMissingMap(t *testing.T) {
 	kerneltest.Require(t)
