@@ -18,7 +18,7 @@ type storeRun struct {
 	at    []int             // the stores
 	bytes map[int64]byteRef // by distance from base
 	base  smt.Term
-	kind  symex.RegionKind
+	in    symex.Region
 }
 
 // byteRef is one byte that a run leaves in memory.
@@ -78,8 +78,8 @@ func (r *run) storesFrom(i, end int) (*storeRun, bool) {
 	if !ok {
 		return nil, false
 	}
-	s := &storeRun{base: base, bytes: map[int64]byteRef{}, kind: r.vals.E.RegionOf(base).Kind}
-	switch s.kind {
+	s := &storeRun{base: base, bytes: map[int64]byteRef{}, in: r.vals.E.RegionOf(base)}
+	switch s.in.Kind {
 	case symex.Context:
 		if !r.vals.E.Scratch(base, 1) {
 			return nil, false
@@ -128,11 +128,22 @@ func (r *run) meets(s *storeRun, k int, reg isa.Reg) (off, n int64, near, ok boo
 	if !known || r.f.Insns[k].Frozen() {
 		return 0, 0, false, false
 	}
-	kind := r.vals.E.RegionOf(addr).Kind
 	if d, isConst := r.vals.C.IsConst(r.vals.C.Sub(addr, s.base)); isConst {
 		return int64(d), int64(r.f.Insns[k].Row().Width / 8), true, true
 	}
-	return 0, 0, false, kind != s.kind && kind != symex.Any && kind != symex.Scalar
+	return 0, 0, false, elsewhere(s.in, r.vals.E.RegionOf(addr))
+}
+
+// elsewhere: an access to region b, of whatever is known, meets nothing of a, which is a
+// certain kind of memory.
+func elsewhere(a, b symex.Region) bool {
+	switch b.Kind {
+	case symex.Any:
+		return false
+	case symex.Scalar:
+		return a.Kind == symex.Stack
+	}
+	return a.Kind != b.Kind || a.Kind == symex.MapValue && a.Map != nil && b.Map != nil && a.Map.Name != b.Map.Name
 }
 
 // mergeRun looks for the widest store that replaces two or more of a run, and
@@ -191,7 +202,7 @@ func (b bytesOf) term(c *smt.Ctx, zero bool) (t smt.Term, ok bool) {
 func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, limit int, t bytesOf, ok bool) {
 	c := r.vals.C
 	// The kernel wants natural alignment.
-	switch s.kind {
+	switch s.in.Kind {
 	case symex.Stack:
 		at, exact := c.IsConst(c.Sub(s.base, r.vals.Before[s.at[0]].Regs[isa.FP]))
 		if !exact || (int64(at)+off)%int64(w/8) != 0 {
@@ -214,7 +225,7 @@ func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, limit int, t
 			continue
 		}
 		outside := from < off || to > off+int64(w/8)
-		if outside && s.kind == symex.MapValue {
+		if outside && s.in.Kind == symex.MapValue {
 			return nil, 0, nil, false // others would see the bytes in between
 		}
 		v, _ := r.stored(k)
@@ -235,131 +246,4 @@ func (r *run) covered(s *storeRun, off int64, w uint8) (gone []int, limit int, t
 		}
 	}
 	return gone, limit, t, len(gone) > 1 && !slices.Contains(have, false)
-}
-
-// mergeAt puts one store for those in gone where its operands are at hand.
-func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t bytesOf) bool {
-	first, last := gone[0], gone[len(gone)-1]
-	for p := min(last+1, limit); p >= first; p-- {
-		if p >= len(r.f.Insns) || r.cfg.BlockOf[p] != r.cfg.BlockOf[first] {
-			continue
-		}
-		from, code := r.storeOf(p, s, off, w, t)
-		if code == nil {
-			continue
-		}
-		if !r.ok(last, "one store for %d: %s", len(gone), isa.Format(code[len(code)-1], "")) {
-			return false
-		}
-		for _, k := range gone {
-			r.nop(k)
-		}
-		n := len(code) - 1
-		r.later(p, r.at(last, code[n]))
-		if n > 0 {
-			r.later(from, r.at(last, code[0]))
-		}
-		return true
-	}
-	return false
-}
-
-// storeOf finds code that stores t, w bits, before instruction p, at a distance
-// from a run's base. If it is two instructions, the first goes before
-// instruction from.
-func (r *run) storeOf(p int, s *storeRun, off int64, w uint8, t bytesOf) (from int, code []isa.Insn) {
-	c, st := r.vals.C, r.vals.Before[p]
-	if st == nil {
-		return 0, nil
-	}
-	base, dist, found := isa.Reg(0), int64(0), false
-	for x := isa.FP; ; x-- {
-		if st.Regs[x] != 0 {
-			d, ok := c.IsConst(c.Sub(s.base, st.Regs[x]))
-			if at := int64(d) + off; ok && at == int64(int16(at)) && (x == isa.FP || r.live.Before[p].Has(x)) {
-				base, dist, found = x, at, true
-			}
-		}
-		if x == 0 || found {
-			break
-		}
-	}
-	if !found {
-		return 0, nil
-	}
-	some, _ := t.term(c, true)
-	if v, ok := c.IsConst(some); ok {
-		imm := int64(v)
-		if w == 32 {
-			imm = int64(int32(v))
-		}
-		if imm == int64(int32(imm)) {
-			return p, []isa.Insn{{Op: isa.Store(w, true), Dst: base, Off: int16(dist), Imm: imm}}
-		}
-		return 0, nil // a constant of two slots gains nothing
-	}
-	for x := isa.R0; x < isa.FP; x++ {
-		if st.Regs[x] != 0 && t.are(c, r.low(st.Regs[x], w)) {
-			return p, []isa.Insn{{Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
-		}
-	}
-	// Something loaded in parts: load it at once, into a register that is free.
-	// What points there may be gone at p, after the last part was loaded.
-	var busy isa.RegSet
-	for q := p; q >= max(p-maxApart, r.cfg.Blocks[r.cfg.BlockOf[p]].From) && r.vals.Before[q] != nil; q-- {
-		busy |= r.live.Before[q]
-		if q < p {
-			busy |= r.f.Insns[q].Def()
-		}
-		x, ok := r.unused(busy.With(base))
-		if !ok {
-			break
-		}
-		// Not from where the stores that go have written.
-		written := func(in isa.Insn) bool {
-			addr := c.Add(r.vals.Before[q].Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
-			d, ok := c.IsConst(c.Sub(addr, s.base))
-			return ok && int64(d) > off-int64(w/8) && int64(d) < off+int64(w/8)
-		}
-		if load := r.partsLoad(q, x, t, w, written); len(load) == 1 {
-			return q, []isa.Insn{load[0], {Op: isa.Store(w, false), Dst: base, Src: x, Off: int16(dist)}}
-		}
-	}
-	return 0, nil
-}
-
-// unused finds a register outside busy whose use costs nothing.
-func (r *run) unused(busy isa.RegSet) (isa.Reg, bool) {
-	for x := isa.R0; x < isa.FP; x++ {
-		if !busy.Has(x) && (!isa.CalleeSaved.Has(x) || r.usesReg(x)) {
-			return x, true
-		}
-	}
-	return 0, false
-}
-
-// partsLoad finds a load of w bits into x, before instruction p, that gives the
-// bytes t.
-func (r *run) partsLoad(p int, x isa.Reg, t bytesOf, w uint8, except func(isa.Insn) bool) []isa.Insn {
-	c := r.vals.C
-	if all, ok := t.term(c, false); ok {
-		return r.asLoad(p, x, c.ZExt(all, 64), w, except)
-	}
-	if t[0] == 0 {
-		return nil
-	}
-	if in, ok := r.loadOf(p, x, t[0], w, except, func(v smt.Term) bool { return t.are(c, c.Extract(v, 0, w)) }); ok {
-		return []isa.Insn{in}
-	}
-	return nil
-}
-
-// usesReg: some instruction writes x already.
-func (r *run) usesReg(x isa.Reg) bool {
-	for k := range r.f.Insns {
-		if in := &r.f.Insns[k]; !in.IsCall() && in.Def().Has(x) {
-			return true
-		}
-	}
-	return false
 }
