@@ -44,7 +44,7 @@ func (r *run) idle(k, t int) bool {
 		is := after.Regs[in.Dst]
 		return is != 0 && (is == st.Regs[in.Dst] || r.equalTo(&r.f.Insns[k], in.Dst, is))
 	case in.Row().Kind == isa.KindStore && in.Dst == isa.FP && !in.Frozen():
-		return r.holds(st, in)
+		return r.writesBack(st, in)
 	}
 	return false
 }
@@ -56,23 +56,31 @@ func (r *run) equalTo(j *prog.Insn, d isa.Reg, t smt.Term) bool {
 	return ok && row.Kind == isa.KindCondJump && row.Fn == isa.FnJeq && row.Width == 64 && row.Imm && j.Dst == d && uint64(j.Imm) == v
 }
 
-// holds: the frame has the bytes already that store in would write.
-func (r *run) holds(st *symex.State, in *prog.Insn) bool {
+// writesBack: in state st, store in writes what is in its place already.
+func (r *run) writesBack(st *symex.State, in *prog.Insn) bool {
 	c, row := r.vals.C, in.Row()
-	v := c.Const(uint64(in.Imm), 64)
+	v := c.Const(uint64(in.Imm), row.Width)
 	if !row.Imm {
-		if v = st.Regs[in.Src]; v == 0 {
+		if st.Regs[in.Src] == 0 {
 			return false
 		}
+		v = r.low(st.Regs[in.Src], row.Width)
 	}
-	at := isa.StackSize + int(in.Off)
-	if at < 0 || at+int(row.Width/8) > isa.StackSize {
+	if st.Regs[in.Dst] == 0 {
 		return false
 	}
-	for i := range row.Width / 8 {
-		if c.Extract(v, 8*i, 8) != r.vals.E.StackByte(st, at+int(i)) {
-			return false
+	load := prog.New(isa.Insn{Op: isa.Load(row.Width, false), Dst: isa.R0, Src: in.Dst, Off: in.Off})
+	st = st.Clone()
+	_, err := r.vals.E.Step(st, &load)
+	return err == nil && r.low(st.Regs[isa.R0], row.Width) == v
+}
+
+// idleStores removes stores of what is in their place already.
+func idleStores(r *run) {
+	for k := range r.f.Insns {
+		in, st := &r.f.Insns[k], r.vals.Before[k]
+		if in.Row().Kind == isa.KindStore && !in.Frozen() && st != nil && r.writesBack(st, in) && r.ok(k, "is there already: %s", text(in)) {
+			r.nop(k)
 		}
 	}
-	return true
 }

@@ -65,6 +65,7 @@ var table = []Pass{
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "gather", Doc: "store at once what is read at once", run: gather, values: true},
 	{Name: "dead-stores", Doc: "remove stores to stack bytes that nobody reads", run: deadStores, values: true},
+	{Name: "idle-stores", Doc: "remove stores of what is in their place already", run: idleStores, values: true},
 	{Name: "past", Doc: "jump past what changes nothing on the way", run: past, values: true},
 	{Name: "share", Doc: "let jumps to equal code go to one copy", run: share},
 	{Name: "tails", Doc: "share identical code before a join or an exit", run: mergeTails, values: true},
