@@ -26,7 +26,8 @@
 // every register that either function may read before it writes it. Walking on
 // over an instruction that both have keeps that: what it reads is among these,
 // what it writes is the same, and what may be read after it was either written
-// by it or might be read before it. A window starts there with the state that
+// by it or might be read before it. Pointers may be a known constant apart instead;
+// an instruction that reads such a register is not walked over but a window's. A window starts there with the state that
 // the cuts show of p, which is right for p's registers whether read later or
 // not; of q's registers only those are given that are known to be the same, and
 // one that is not given cannot be read. Where a window ends all of it is shown

@@ -9,13 +9,15 @@ import (
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
+	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
 // local proves a replacement that changes few places. Where the code is the
 // same and both functions are in the same state, they stay so: only windows
 // around the changes are run. A window starts where the two are in one state,
 // with all that is known of p there, and ends where they are again: live
-// registers, the frame, memory and calls are equal.
+// registers, the frame, memory and calls are equal. A pointer may be a constant
+// apart in the two, which instructions that read it then have to make up for.
 type local struct {
 	s    *sim
 	vals *Values
@@ -24,14 +26,24 @@ type local struct {
 	mateOfP, mateOfQ []int
 	heads            []bool // of P, by instruction
 
-	seen    map[[2]int]bool
-	todo    [][2]int
-	arrived [][2]int // ends of the window at hand
+	seen    map[place]bool
+	todo    []place
+	arrived []place // ends of the window at hand
 
 	windows int
 	failed  []int
 	reason  string
 }
+
+// place is a pair of points where the two functions are in one state, but for
+// registers that are more in the second by what ahead says.
+type place struct {
+	at, qt int
+	ahead  [isa.NumRegs]int64
+}
+
+// maxPlaces bounds the places of one proof, in those that each instruction has.
+const maxPlaces = 4
 
 // errApart: the two are not in one state at the points where paths stopped.
 type errApart struct {
@@ -54,7 +66,7 @@ func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result
 		r.Reason = err.Error()
 		return r, nil
 	}
-	l := &local{vals: vals, mateOfP: mate, seen: map[[2]int]bool{}}
+	l := &local{vals: vals, mateOfP: mate, seen: map[place]bool{}}
 	s := &sim{ctx: ctx, v: v, c: v.c, e: vals.E, p: newSide(p), q: newSide(q), proved: map[[2]smt.Term]bool{}, local: l}
 	l.s = s
 	l.mateOfQ = make([]int, len(q.Insns))
@@ -70,11 +82,15 @@ func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result
 	for b, head := range s.p.g.LoopHeads() {
 		l.heads[s.p.g.Blocks[b].From] = head
 	}
-	l.push(0, 0)
+	l.push(place{})
 	for len(l.todo) > 0 {
 		at := l.todo[len(l.todo)-1]
 		l.todo = l.todo[:len(l.todo)-1]
-		l.walk(at[0], at[1])
+		if len(l.seen) > maxPlaces*len(p.Insns) {
+			l.failed, l.reason = append(l.failed, at.at), "the functions stay apart"
+			break
+		}
+		l.walk(at)
 		if ctx.Err() != nil {
 			r.Reason = "out of time"
 			return r, nil
@@ -92,46 +108,63 @@ func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result
 	return r, nil
 }
 
-func (l *local) push(i, j int) {
-	if at := [2]int{i, j}; !l.seen[at] {
+func (l *local) push(at place) {
+	live := l.live(at.at, at.qt)
+	for r := range at.ahead {
+		if !live.Has(isa.Reg(r)) {
+			at.ahead[r] = 0
+		}
+	}
+	if !l.seen[at] {
 		l.seen[at] = true
 		l.todo = append(l.todo, at)
 	}
 }
 
-// walk follows equal code from a pair of points where both functions are in
-// one state, up to the next change.
-func (l *local) walk(i, j int) {
+// walk follows equal code from a pair of points, up to the next change.
+func (l *local) walk(at place) {
 	for {
-		if l.vals.Before[i] == nil {
+		if l.vals.Before[at.at] == nil {
 			return // p does not get here
 		}
-		if !l.clean(i, j) {
-			l.window(i, j)
+		if !l.clean(at) {
+			l.window(at)
 			return
 		}
-		in := &l.s.p.f.Insns[i]
+		in := &l.s.p.f.Insns[at.at]
+		for r := range at.ahead {
+			if in.Def().Has(isa.Reg(r)) {
+				at.ahead[r] = 0
+			}
+		}
 		if in.Target >= 0 {
-			l.push(in.Target, l.s.q.f.Insns[j].Target)
+			l.push(place{in.Target, l.s.q.f.Insns[at.qt].Target, at.ahead})
 		}
 		if in.EndsBlock() {
 			return
 		}
-		i, j = i+1, j+1
-		if at := [2]int{i, j}; l.seen[at] {
+		at.at, at.qt = at.at+1, at.qt+1
+		if l.seen[at] {
 			return
-		} else if l.s.p.g.Blocks[l.s.p.g.BlockOf[i]].From == i {
-			l.seen[at] = true
+		} else if l.s.p.g.Blocks[l.s.p.g.BlockOf[at.at]].From == at.at {
+			l.push(at)
+			return
 		}
 	}
 }
 
-// clean: the same instruction, and what follows corresponds.
-func (l *local) clean(i, j int) bool {
+// clean: the same instruction on equal registers, and what follows corresponds.
+func (l *local) clean(at place) bool {
 	p, q := l.s.p.f, l.s.q.f
+	i, j := at.at, at.qt
 	x, y := &p.Insns[i], &q.Insns[j]
 	if !sameInsn(x, y) || (x.Target < 0) != (y.Target < 0) {
 		return false
+	}
+	for r, n := range at.ahead {
+		if n != 0 && x.Use().Has(isa.Reg(r)) {
+			return false
+		}
 	}
 	if x.Target >= 0 && l.mateOfP[x.Target] != y.Target {
 		return false
@@ -152,7 +185,8 @@ const (
 
 // window runs both functions from a pair of points where they are in one state
 // to points where they are again. Where they are not, it looks further on.
-func (l *local) window(i, j int) {
+func (l *local) window(at place) {
+	i, j := at.at, at.qt
 	l.windows++
 	s := l.s
 	s.rest = !sameInsn(&s.p.f.Insns[i], &s.q.f.Insns[j])
@@ -166,13 +200,16 @@ func (l *local) window(i, j int) {
 		qs := ps.Clone()
 		live := l.live(i, j)
 		for r := isa.R0; r < isa.FP; r++ {
-			if !live.Has(r) {
+			switch {
+			case !live.Has(r):
 				qs.Regs[r] = 0
+			case at.ahead[r] != 0:
+				qs.Regs[r] = s.c.Add(ps.Regs[r], s.c.Const(uint64(at.ahead[r]), 64))
 			}
 		}
 		if err = s.region(i, j, ps, qs); err == nil {
 			for _, at := range l.arrived {
-				l.push(at[0], at[1])
+				l.push(at)
 			}
 			return
 		}
@@ -188,7 +225,7 @@ func (l *local) window(i, j int) {
 	// The other windows can still be judged, as if this one were proved.
 	for b := range s.p.g.Blocks {
 		if k := s.p.g.Blocks[b].From; l.mateOfP[k] >= 0 {
-			l.push(k, l.mateOfP[k])
+			l.push(place{at: k, qt: l.mateOfP[k]})
 		}
 	}
 }
@@ -254,9 +291,15 @@ func (l *local) meet(p, q *end, hyps []smt.Term) error {
 		return s.equalResults(p.state, q.state, hyps)
 	}
 	live := l.live(p.at, q.at)
+	at := place{at: p.at, qt: q.at}
 	for r := isa.R0; r <= isa.FP; r++ {
 		a, b := p.state.Regs[r], q.state.Regs[r]
-		if (live.Has(r) || r == isa.FP) && a != b && !s.equal(a, b, hyps) {
+		if !live.Has(r) && r != isa.FP || a == b {
+			continue
+		}
+		if n, ok := l.ahead(a, b); ok && r != isa.FP {
+			at.ahead[r] = n
+		} else if !s.equal(a, b, hyps) {
 			return apart("r%d differs, or cannot be proved equal", r)
 		}
 	}
@@ -268,10 +311,19 @@ func (l *local) meet(p, q *end, hyps []smt.Term) error {
 			return apart("a byte of the frame differs, or cannot be proved equal")
 		}
 	}
-	if at := [2]int{p.at, q.at}; !slices.Contains(l.arrived, at) {
+	if !slices.Contains(l.arrived, at) {
 		l.arrived = append(l.arrived, at)
 	}
 	return nil
+}
+
+// ahead is how much more than pointer a the value b is, if that is a constant.
+func (l *local) ahead(a, b smt.Term) (int64, bool) {
+	if a == 0 || b == 0 || l.s.e.RegionOf(a).Kind == symex.Scalar {
+		return 0, false
+	}
+	n, ok := l.s.c.IsConst(l.s.c.Sub(b, a))
+	return int64(n), ok && n != 0
 }
 
 // maxEdits bounds the instructions removed and added for which align looks for

@@ -55,3 +55,16 @@ func TestAlign(t *testing.T) {
 		}
 	}
 }
+
+// A pointer that is a constant further on stays so through loops and joins.
+func TestPointersAhead(t *testing.T) {
+	v := validator(t, Options{})
+	p, q, _ := readCase(t, "testdata/pointer_ahead.txt")
+	if r, _ := v.proveLocally(context.Background(), p, q); r.Verdict != Equal || r.Stats.Paths > 40 {
+		t.Errorf("%v: %s, %d paths", r.Verdict, r.Reason, r.Stats.Paths)
+	}
+	p, q, _ = readCase(t, "testdata/pointer_ahead_unnoticed.txt")
+	if r, _ := v.proveLocally(context.Background(), p, q); r.Verdict == Equal {
+		t.Error("a pointer that is used as it is, though it is further on, was not noticed")
+	}
+}
