@@ -105,6 +105,21 @@ func TestFieldsOfOtherTypesDiffer(t *testing.T) {
 	}
 }
 
+// Of a field that is a signed integer the loader leaves the width alone.
+func TestSignedFields(t *testing.T) {
+	for i, want := range map[string]bool{"": true, "-DTYPE=unsigned int": false, "-DTYPE=short": true, "-DTYPE=enum color": false, "-DTYPE=long": true} {
+		var got []bool
+		for _, in := range read(t, compile(t, "core.c", "-g", "-O2", i, "-DREAD")).Functions()[0].Insns {
+			if in.Ref != nil && in.Ref.Kind == prog.RefCORE {
+				got = append(got, in.Ref.Signed)
+			}
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v", i, got)
+		}
+	}
+}
+
 // edit inserts a useless move at the front of each function, so that all that
 // follows moves, or deletes it again.
 func edit(f *prog.Func, insert bool) *prog.Func {

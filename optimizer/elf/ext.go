@@ -12,9 +12,10 @@ import (
 // btfExt is the .BTF.ext section: per-section records whose first word is an
 // instruction's byte offset (Documentation/bpf/btf.rst).
 type btfExt struct {
-	header []byte
-	parts  [3]extPart // function info, line info, CO-RE relocations
-	types  string     // tells the types that CO-RE records refer to from others
+	header  []byte
+	parts   [3]extPart // function info, line info, CO-RE relocations
+	strings []byte     // of .BTF
+	types   string     // tells the types that CO-RE records refer to from others
 }
 
 type extPart struct {
@@ -62,7 +63,7 @@ func readExt(f *delf.File) (*btfExt, error) {
 		return nil, err
 	}
 	digest := sha256.Sum256(types)
-	x := &btfExt{header: bytes.Clone(b[:hdr]), types: fmt.Sprintf("%x", digest[:8])}
+	x := &btfExt{header: bytes.Clone(b[:hdr]), strings: strs, types: fmt.Sprintf("%x", digest[:8])}
 	for p := range x.parts {
 		at := 8 + 8*p
 		if at+8 > int(hdr) {

@@ -41,6 +41,7 @@ type Object struct {
 	refs  map[refKey]*prog.Ref
 	rels  map[*prog.Ref]reloc // how a reference is written
 	ext   *btfExt
+	types *btf.Spec
 	users [][]string
 }
 
@@ -103,7 +104,7 @@ func ReadAs(raw []byte, typ string) (o *Object, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the object: %w", err)
 	}
-	o = &Object{raw: raw, file: f, maps: map[string]*prog.Map{}, refs: map[refKey]*prog.Ref{}, rels: map[*prog.Ref]reloc{}}
+	o = &Object{raw: raw, file: f, types: spec.Types, maps: map[string]*prog.Map{}, refs: map[refKey]*prog.Ref{}, rels: map[*prog.Ref]reloc{}}
 	if o.syms, err = f.Symbols(); err != nil && !errors.Is(err, delf.ErrNoSymbols) {
 		return nil, fmt.Errorf("damaged symbol table: %w", err)
 	}
@@ -237,6 +238,10 @@ func (o *Object) decode(fn *function) error {
 			}
 			// Type, access and kind: equal records over the same types are patched alike.
 			in.Ref = &prog.Ref{Kind: prog.RefCORE, Name: fmt.Sprintf("CO-RE %x of %s", rec[4:16], o.ext.types), ID: core}
+			if in.Row().Kind == isa.KindLoad && o.ext.signedField(o.types, rec) == in.Row().Width {
+				in.Ref.Signed = true
+				in.Ref.Name += prog.SignedField
+			}
 		}
 		if r, ok := rels[abs]; ok {
 			ref, err := o.reference(fn, &in, r, raw)

@@ -293,13 +293,19 @@ func keepsPatched(p, q *prog.Func) error {
 		found := false
 		for j := range p.Insns {
 			o := &p.Insns[j]
-			found = found || o.Ref != nil && prog.SameRef(o.Ref, in.Ref) && o.Op == in.Op && o.Off == in.Off && o.Imm == in.Imm
+			found = found || o.Ref != nil && prog.SameRef(o.Ref, in.Ref) && (o.Op == in.Op || sameField(o, in)) && o.Off == in.Off && o.Imm == in.Imm
 		}
 		if !found {
 			return giveUp("instruction %d is completed by the loader and was changed", k)
 		}
 	}
 	return nil
+}
+
+// sameField: two loads of a signed field; one may extend its sign.
+func sameField(a, b *prog.Insn) bool {
+	x, y := a.Row(), b.Row()
+	return a.Ref.Signed && x.Kind == isa.KindLoad && y.Kind == isa.KindLoad && x.Width == y.Width
 }
 
 // ResultWidth is how many bits of the result of f a run can be held against:

@@ -21,7 +21,7 @@ func signedLoads(r *run) {
 			in := &r.f.Insns[j]
 			row := in.Row()
 			st := r.vals.Before[j]
-			if row.Kind != isa.KindLoad || row.Signed || row.Width == 64 || in.Frozen() || st == nil || st.Regs[in.Src] == 0 {
+			if row.Kind != isa.KindLoad || row.Signed || row.Width == 64 || in.Frozen() && !in.Ref.Signed || st == nil || st.Regs[in.Src] == 0 {
 				continue
 			}
 			// The kernel rewrites accesses to most contexts, and takes none with a sign there.
@@ -38,7 +38,7 @@ func signedLoads(r *run) {
 // signedLoad makes the load at j a signed one if an instruction before to
 // extends its sign, and nothing else has a use for it: it tells whether that is a site.
 func (r *run) signedLoad(j, to int) bool {
-	load := prog.New(r.f.Insns[j].Insn)
+	load := r.f.Insns[j]
 	load.Op = isa.Load(load.Row().Width, true)
 	st := r.vals.Before[j].Clone()
 	if _, err := r.vals.E.Step(st, &load); err != nil {
@@ -69,7 +69,7 @@ func (r *run) signedLoad(j, to int) bool {
 		if !r.ok(j, "loaded with its sign: %s", text(&r.f.Insns[j])) {
 			return true
 		}
-		r.set(j, load.Insn)
+		r.g.Insns[j].Op = load.Op
 		for _, c := range chain {
 			r.nop(c)
 		}
@@ -123,8 +123,7 @@ func (r *run) signedUses(j int) {
 	if copies == 0 || !r.ok(j, "loaded with its sign for all uses: %s", text(&r.f.Insns[j])) {
 		return
 	}
-	load.Op = isa.Load(width, true)
-	r.set(j, load)
+	r.g.Insns[j].Op = isa.Load(width, true)
 	for u, n := range change {
 		target := r.g.Insns[u].Target
 		r.set(u, n)

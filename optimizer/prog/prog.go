@@ -47,6 +47,9 @@ type Ref struct {
 	// Loose: of a RefMapValue, loaders disagree about the offset. It tells the
 	// address from others, but not how far from them it is.
 	Loose bool
+	// Signed: of the RefCORE of a load. The field is a signed integer of the load's
+	// width; the load may extend the sign or not.
+	Signed bool
 	// ID tells relocation records apart in the object's own tables.
 	ID int
 	// Reads are the argument registers that the function read as it was in the

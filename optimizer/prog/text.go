@@ -103,7 +103,7 @@ func ParseFunc(name, text string) (*Func, error) {
 		}
 		if core != "" {
 			if refs[core] == nil {
-				refs[core] = &Ref{Kind: RefCORE, Name: core}
+				refs[core] = &Ref{Kind: RefCORE, Name: core, Signed: strings.HasSuffix(core, SignedField)}
 			}
 			in.Ref = refs[core]
 		}
@@ -154,6 +154,9 @@ func ParseFunc(name, text string) (*Func, error) {
 }
 
 const corePrefix = "CO-RE "
+
+// SignedField ends the name of a RefCORE that is Signed.
+const SignedField = ", signed"
 
 // symbols replaces names of subprograms and helpers by numbers and gives the
 // instruction its reference.

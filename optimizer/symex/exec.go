@@ -40,6 +40,15 @@ func (e *Engine) Step(s *State, in *prog.Insn) (cond smt.Term, err error) {
 		if err != nil {
 			return 0, err
 		}
+		if in.Patched() && in.Ref.Signed && row.Width < 64 {
+			v := e.C.UF("patched-field", row.Width, e.Memory(s), e.stackIfPointer(s, a), a)
+			if row.Signed {
+				s.Regs[in.Dst] = e.C.SExt(v, 64)
+			} else {
+				s.Regs[in.Dst] = e.C.ZExt(v, 64)
+			}
+			return 0, nil
+		}
 		if in.Patched() { // the loader may change the width too
 			v := e.C.UF("patched-"+row.Name, 64, e.Memory(s), e.stackIfPointer(s, a), a)
 			if e.RegionOf(a).framed() {
