@@ -11,6 +11,7 @@ import (
 // are a known distance apart as long as both are wanted, one register does for
 // both, and what was read from s is read at lower offsets.
 func advance(r *run) {
+	used := map[int]bool{} // points that a rewrite changed
 	for k := range r.f.Insns {
 		in := &r.f.Insns[k]
 		st := r.vals.Before[k]
@@ -22,7 +23,7 @@ func advance(r *run) {
 			continue
 		}
 		t := together{r: r, k: k, d: in.Dst, s: in.Src, at: map[int]distance{}, edits: map[int]prog.Insn{}}
-		if !t.follow() || !r.ok(k, "r%d itself moves on: %s", in.Src, text(in)) {
+		if !t.follow() || t.meets(used) || !r.ok(k, "r%d itself moves on: %s", in.Src, text(in)) {
 			continue
 		}
 		for p, e := range t.edits {
@@ -31,8 +32,21 @@ func advance(r *run) {
 			}
 		}
 		r.nop(k)
-		return // others were found in the code as it was
+		used[k] = true
+		for p := range t.at {
+			used[p] = true
+		}
 	}
+}
+
+// meets: a point where the two are wanted is one of used.
+func (t *together) meets(used map[int]bool) bool {
+	for p := range t.at {
+		if used[p] {
+			return true
+		}
+	}
+	return used[t.k]
 }
 
 func addsNothing(in *prog.Insn) bool {

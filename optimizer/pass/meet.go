@@ -11,15 +11,19 @@ import (
 // that may come to be in the same register, one store behind the join does.
 func meet(r *run) {
 	order, groups := r.endings()
+	used := map[int]bool{} // ends that were changed
 	for _, to := range order {
 		es := groups[to]
 		for i, a := range es {
 			for j, b := range es {
-				if to < 0 || i == j || b.jump < 0 {
+				if to < 0 || i == j || b.jump < 0 || used[a.last] || used[b.last] {
 					continue
 				}
-				if r.over() || r.meetAt(a, b) {
-					return // positions changed: one a run
+				if r.over() {
+					return
+				}
+				if r.meetAt(a, b) {
+					used[a.last], used[b.last] = true, true
 				}
 			}
 		}
