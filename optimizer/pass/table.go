@@ -46,7 +46,6 @@ var table = []Pass{
 	{Name: "bases", Doc: "keep an address that is made again and again", run: bases, values: true},
 	// An address made by an addition to the one before needs no addition.
 	{Name: "offsets", Doc: "add constants where a sum is used", run: offsets},
-	{Name: "advance", Doc: "move a pointer on instead of a copy of it, and read behind it", run: advance, values: true},
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	{Name: "early", Doc: "load at once what a saved pointer is kept for", run: early},
 	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
@@ -57,6 +56,9 @@ var table = []Pass{
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
 	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
 	{Name: "comparisons", Doc: "fold what prepares a comparison into it", run: comparisons, values: true},
+	// Ranges of two values are in the way of constants in another order of bytes.
+	{Name: "pairs", Doc: "compare with two neighbouring values one after the other", run: pairs},
+	{Name: "unswap", Doc: "compare with constants in the order of the network", run: unswap, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
@@ -76,6 +78,8 @@ var table = []Pass{
 	{Name: "hoist", Doc: "share identical code after a branch", run: hoist, values: true},
 	{Name: "preset", Doc: "compute before a branch what one way has code of its own for", run: preset, values: true},
 	{Name: "sink", Doc: "compute only on the way that needs it", run: sink},
+	// What starts from the old place or the new one has been found by now.
+	{Name: "advance", Doc: "move a pointer on instead of a copy of it, and read behind it", run: advance, values: true},
 	// These look at all registers at once, and take longer than what makes way
 	// for them.
 	{Name: "spills", Doc: "keep a variable of the stack in a register", run: spills, values: true},
