@@ -233,6 +233,13 @@ func (s *settings) checkPrograms(obj *elf.Object) error {
 type prover struct{ v *equiv.Validator }
 
 func (p prover) Prove(ctx context.Context, a, b *prog.Func) pipeline.Proof {
-	r := p.v.Func(ctx, a, b)
+	return proofOf(p.v.Func(ctx, a, b))
+}
+
+func (p prover) ProveWhole(ctx context.Context, a, b *prog.Func) pipeline.Proof {
+	return proofOf(p.v.Whole(ctx, a, b))
+}
+
+func proofOf(r equiv.Result) pipeline.Proof {
 	return pipeline.Proof{Equal: r.Verdict == equiv.Equal, Verdict: r.Verdict.String(), Reason: r.Reason, Assumptions: r.Assumptions, Places: r.Places, Alone: r.Alone}
 }

@@ -29,16 +29,31 @@ func (v *Validator) CacheStats() CacheStats { return v.cacheStats }
 // Func decides whether body q may replace body p of the same function. A
 // question that was answered before is not worked on again.
 func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
+	return v.cached(ctx, p, q, v.opt.Places)
+}
+
+// Whole is Func for a body that is all right or not: it looks for no places.
+func (v *Validator) Whole(ctx context.Context, p, q *prog.Func) Result {
+	return v.cached(ctx, p, q, false)
+}
+
+func (v *Validator) cached(ctx context.Context, p, q *prog.Func, places bool) Result {
 	v.cacheStats.Calls++
 	if v.opt.NoCache {
-		return v.prove(ctx, p, q)
+		return v.prove(ctx, p, q, places)
 	}
 	k := keyOf(p, q)
 	if r, ok := v.cache[k]; ok {
 		v.cacheStats.Hits++
+		if r.Verdict == Equal {
+			v.heir(p, q)
+		}
 		return r
 	}
-	r := v.prove(ctx, p, q)
+	r := v.prove(ctx, p, q, places)
+	if r.Verdict == Equal {
+		v.heir(p, q)
+	}
 	if ctx.Err() != nil {
 		return r // out of time is no verdict
 	}
@@ -49,12 +64,13 @@ func (v *Validator) Func(ctx context.Context, p, q *prog.Func) Result {
 	return r
 }
 
-func keyOf(p, q *prog.Func) verdictKey {
+// keyOf tells bodies, one after the other, from others.
+func keyOf(fs ...*prog.Func) verdictKey {
 	h := sha256.New()
 	d := tableDigest()
 	h.Write(d[:])
 	names := map[*prog.Ref]int{}
-	for _, f := range []*prog.Func{p, q} {
+	for _, f := range fs {
 		fmt.Fprintf(h, "%s|%d|%d|%v|%v|%d|%d;", f.Name, f.Type, f.Attach, f.Entry, f.Global, f.NumArgs, len(f.Insns))
 		for _, a := range f.Args {
 			fmt.Fprintf(h, "%v;", a)

@@ -20,6 +20,10 @@ func (s *sim) unsat(terms []smt.Term) bool {
 	if s.v.solver == nil {
 		return false
 	}
+	if s.reserved {
+		s.unasked++
+		return false
+	}
 	s.stats.SolverCalls++
 	r, _, err := s.v.solver.Check(s.ctx, s.v.opt.Limits, terms...)
 	s.v.spend(s.ctx, stepQuery)
@@ -68,8 +72,11 @@ func (s *sim) equal(a, b smt.Term, hyps []smt.Term) bool {
 	if ok, known := s.proved[key]; known {
 		return ok
 	}
+	before := s.unasked
 	ok := s.unsat(append(s.relevant(goal, hyps), s.c.Not(goal)))
-	s.proved[key] = ok
+	if s.unasked == before {
+		s.proved[key] = ok
+	}
 	if ok {
 		s.stats.Solved++
 	}

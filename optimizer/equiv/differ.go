@@ -14,25 +14,27 @@ const (
 )
 
 // tests holds bodies against one function, in environments that were prepared
-// for it once.
+// for it once. What may replace a function that may replace another may replace that
+// one, too: so these serve for all bodies that were proved since.
 type tests struct {
-	p     *prog.Func
-	suite *environ.Suite
+	suite  *environ.Suite
+	serves map[verdictKey]bool
 }
 
-// testsOf gives the tests of p, those of the last question if it was about the
-// same function.
+// testsOf gives the tests of p, those of the last question if they serve for it.
 func (v *Validator) testsOf(p *prog.Func) *tests {
-	if t := v.tests; t != nil && sameFunction(t.p, p) {
-		return t
+	k := keyOf(p)
+	if v.tests == nil || !v.tests.serves[k] {
+		v.tests = &tests{environ.NewSuite(p, v.running()), map[verdictKey]bool{k: true}}
 	}
-	v.tests = &tests{p.Clone(), environ.NewSuite(p, v.running())}
 	return v.tests
 }
 
-// sameFunction: the same code under the same contract.
-func sameFunction(f, g *prog.Func) bool {
-	return prog.SameCode(f, g) && f.NumArgs == g.NumArgs && f.Args == g.Args && f.Type == g.Type && f.Entry == g.Entry && f.Global == g.Global
+// heir: q may replace p.
+func (v *Validator) heir(p, q *prog.Func) {
+	if t := v.tests; t != nil && t.serves[keyOf(p)] && len(t.serves) < cacheSize {
+		t.serves[keyOf(q)] = true
+	}
 }
 
 // running says how functions are run in tests.

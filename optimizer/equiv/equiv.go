@@ -90,6 +90,7 @@ type Validator struct {
 	solver smt.Solver
 	sims   int   // made so far
 	told   int64 // work in c that was counted as steps
+	spent  int64 // steps in all
 	last   *analysed
 	known  *visits // in c
 	tests  *tests
@@ -145,8 +146,9 @@ func (v *Validator) Spend(ctx context.Context) { v.spend(ctx, 0) }
 // spend counts the work since it was called last, and more, as steps.
 func (v *Validator) spend(ctx context.Context, more int64) {
 	w := v.c.Work()
-	steps.Spend(ctx, (w-v.told)*2/3+more) // a term takes less than a step
-	v.told = w
+	n := (w-v.told)*2/3 + more // a term takes less than a step
+	v.told, v.spent = w, v.spent+n
+	steps.Spend(ctx, n)
 }
 
 // Close frees the solver.
@@ -179,8 +181,8 @@ func giveUp(format string, args ...any) error {
 	return errGiveUp{s}
 }
 
-// prove is Func without the cache.
-func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
+// prove is Func without the cache. wanted: it looks for the places that are not proved.
+func (v *Validator) prove(ctx context.Context, p, q *prog.Func, wanted bool) Result {
 	for _, f := range []*prog.Func{p, q} {
 		if err := prog.Check(f); err != nil {
 			return Result{Verdict: Unsupported, Reason: err.Error()}
@@ -205,24 +207,49 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	tell := func(most int) string { return v.testsOf(p).suite.Tell(body, ResultWidth(p), most) }
 	first := ""
 	if !v.opt.TestsLast {
-		if first = tell(firstTests); first != "" && !v.opt.Places {
+		if first = tell(firstTests); first != "" && !wanted {
 			return Result{Verdict: Different, Reason: first}
 		}
 	}
-	last, places := v.proveLocally(ctx, p, q)
+	l, last := v.locally(ctx, p, q)
+	var places []int
+	all := true
+	if l != nil {
+		last, places, all = l.run(ctx, true)
+	}
 	switch {
 	case first != "" && last.Verdict == Equal:
 		return Result{Reason: "a proof and a test contradict each other: " + first}
 	case last.Verdict == Equal || ctx.Err() != nil:
 		return last
 	}
+	different := ""
 	if !v.opt.TestsLast {
-		if d := tell(allTests); d != "" {
-			return Result{Verdict: Different, Reason: d, Stats: last.Stats, Places: places, Alone: len(p.Insns) > affordable && len(places) > 0}
+		different = tell(allTests)
+	}
+	large := len(p.Insns) > affordable
+	// Where one window fails, so may many; a proof of the whole needs none of them.
+	tried := false
+	if different == "" && len(places) > 0 && !large && !(len(p.Insns) > quick && last.Stats.SolverUnknown > 0) {
+		within, end := steps.With(ctx, wholeSteps+wholeInsn*int64(len(p.Insns)))
+		whole, over := v.wholly(within, p, q, byOrigin)
+		tried = within.Err() == nil
+		end()
+		if over || ctx.Err() != nil {
+			return whole
 		}
 	}
-	if len(p.Insns) > affordable && len(places) > 0 {
-		last.Places, last.Alone = places, true
+	if !all && wanted {
+		last, places, all = l.run(ctx, false)
+		if ctx.Err() != nil {
+			return last
+		}
+	}
+	if different != "" {
+		return Result{Verdict: Different, Reason: different, Stats: last.Stats, Places: places, Alone: large && all && len(places) > 0}
+	}
+	if large && len(places) > 0 {
+		last.Places, last.Alone = places, all
 		return last
 	}
 	if len(p.Insns) > quick && len(places) > 0 && last.Stats.SolverUnknown > 0 {
@@ -235,25 +262,15 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 		ways = ways[:1]
 	}
 	for _, how := range ways {
-		s := newSim(ctx, v, p, q, how)
-		if s == nil {
+		if tried && how == byOrigin {
 			continue
 		}
-		err := s.run()
-		last = Result{Stats: s.stats, Places: places}
-		switch {
-		case err == nil:
-			last.Verdict = Equal
-			last.Assumptions = s.e.Assumptions()
-			last.Reason = fmt.Sprintf("%d cuts, %d paths, %d obligations by identical terms, %d by %s",
-				s.stats.Cuts, s.stats.Paths, s.stats.Identical, s.stats.Solved, v.SolverName())
-			return last
-		case errors.Is(err, symex.ErrUnsupported):
-			last.Verdict, last.Reason = Unsupported, err.Error()
-			return last
+		r, over := v.wholly(ctx, p, q, how)
+		if r.Reason != "" {
+			last = r
+			last.Places = places
 		}
-		last.Reason = err.Error()
-		if ctx.Err() != nil {
+		if over || ctx.Err() != nil {
 			return last
 		}
 	}
@@ -264,6 +281,36 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func) Result {
 	}
 	return last
 }
+
+// wholly proves with the joins paired in one way. over: no other way needs to be
+// tried. A result without a reason means that this way is as another.
+func (v *Validator) wholly(ctx context.Context, p, q *prog.Func, how pairing) (r Result, over bool) {
+	s := newSim(ctx, v, p, q, how)
+	if s == nil {
+		return r, false
+	}
+	err := s.run()
+	r.Stats = s.stats
+	if err != nil {
+		r.Reason = err.Error()
+		if over = errors.Is(err, symex.ErrUnsupported); over {
+			r.Verdict = Unsupported
+		}
+		return r, over
+	}
+	r.Verdict = Equal
+	r.Assumptions = s.e.Assumptions()
+	r.Reason = fmt.Sprintf("%d cuts, %d paths, %d obligations by identical terms, %d by %s",
+		s.stats.Cuts, s.stats.Paths, s.stats.Identical, s.stats.Solved, v.SolverName())
+	return r, true
+}
+
+// wholeSteps and wholeInsn bound the steps of a first proof of the whole, for itself
+// and for each instruction.
+const (
+	wholeSteps = 100_000
+	wholeInsn  = 300
+)
 
 // affordable is the largest size of functions, in instructions, that are looked
 // at as a whole when a change cannot be proved by itself.
@@ -359,4 +406,7 @@ type sim struct {
 	facts []smt.Term
 	local *local // nil in a proof over the whole functions
 	rest  bool   // a path may stop where it starts
+	// reserved: the solver is not asked; unasked counts what it would have been.
+	reserved bool
+	unasked  int
 }

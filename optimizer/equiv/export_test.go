@@ -68,3 +68,6 @@ func state(s *symex.State) string {
 func engineField(e *symex.Engine, name string) string {
 	return fmt.Sprint(reflect.ValueOf(e).Elem().FieldByName(name))
 }
+
+// TestsServe: the tests at hand were not made for f alone, but serve for it.
+func (v *Validator) TestsServe(f *prog.Func) bool { return v.tests != nil && v.tests.serves[keyOf(f)] }

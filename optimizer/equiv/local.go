@@ -9,6 +9,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
+	"github.com/superbpf/superbpf/optimizer/steps"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
@@ -33,6 +34,7 @@ type local struct {
 	windows int
 	failed  []int
 	reason  string
+	lost    int64 // steps spent on windows that were not proved
 }
 
 // place is a pair of points where the two functions are in one state, but for
@@ -57,14 +59,23 @@ func (e errApart) Error() string { return e.why }
 // those windows start that could not be proved; nil with no Equal: p has no
 // values, or too much was changed.
 func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result, places []int) {
+	l, r := v.locally(ctx, p, q)
+	if l == nil {
+		return r, nil
+	}
+	r, places, _ = l.run(ctx, false)
+	return r, places
+}
+
+// locally prepares a proof by windows; nil where there can be none.
+func (v *Validator) locally(ctx context.Context, p, q *prog.Func) (*local, Result) {
 	mate, ok := align(p, q)
 	if !ok || v.opt.NoCuts {
-		return r, nil
+		return nil, Result{}
 	}
 	vals, err := v.Values(ctx, p)
 	if err != nil {
-		r.Reason = err.Error()
-		return r, nil
+		return nil, Result{Reason: err.Error()}
 	}
 	l := &local{vals: vals, mateOfP: mate, seen: map[place]bool{}}
 	s := &sim{ctx: ctx, v: v, c: v.c, e: vals.E, p: newSide(p), q: newSide(q), proved: map[[2]smt.Term]bool{}, local: l}
@@ -83,29 +94,35 @@ func (v *Validator) proveLocally(ctx context.Context, p, q *prog.Func) (r Result
 		l.heads[s.p.g.Blocks[b].From] = head
 	}
 	l.push(place{})
-	for len(l.todo) > 0 {
+	return l, Result{}
+}
+
+// run judges the windows that are left, with first up to one that is not proved. all
+// tells that none is left.
+func (l *local) run(ctx context.Context, first bool) (r Result, places []int, all bool) {
+	s := l.s
+	for len(l.todo) > 0 && !(first && len(l.failed) > 0) && l.lost < mostLost*l.most() {
 		at := l.todo[len(l.todo)-1]
 		l.todo = l.todo[:len(l.todo)-1]
-		if len(l.seen) > maxPlaces*len(p.Insns) {
+		if len(l.seen) > maxPlaces*len(s.p.f.Insns) {
 			l.failed, l.reason = append(l.failed, at.at), "the functions stay apart"
 			break
 		}
 		l.walk(at)
 		if ctx.Err() != nil {
-			r.Reason = "out of time"
-			return r, nil
+			return Result{Reason: "out of time"}, nil, false
 		}
 	}
 	r.Stats = s.stats
 	if len(l.failed) > 0 {
 		r.Reason = l.reason
-		return r, l.failed
+		return r, l.failed, len(l.todo) == 0
 	}
 	r.Verdict = Equal
 	r.Assumptions = s.e.Assumptions()
 	r.Reason = fmt.Sprintf("%d windows, %d paths, %d obligations by identical terms, %d by %s",
-		l.windows, s.stats.Paths, s.stats.Identical, s.stats.Solved, v.SolverName())
-	return r, nil
+		l.windows, s.stats.Paths, s.stats.Identical, s.stats.Solved, s.v.SolverName())
+	return r, nil, true
 }
 
 func (l *local) push(at place) {
@@ -175,24 +192,79 @@ func (l *local) clean(at place) bool {
 // sameInsn: equal but for where they jump.
 func sameInsn(x, y *prog.Insn) bool { return x.Insn == y.Insn && x.Ref == y.Ref }
 
-// Bounds of a window: attempts to end it further on, instructions on a path,
-// and equal instructions after a change that end it within a block.
+// Bounds of a window: attempts to end it further on, those of them in which the
+// solver would have been asked, instructions on a path, and equal instructions after
+// a change that end it within a block.
 const (
 	maxTries  = 24
+	maxQuick  = 4
 	maxWindow = 5000
 	settled   = 8
 )
 
+// Bounds of the work for windows that are not proved, in steps: of one, for itself
+// and for each instruction of the function, and of all together, in such windows. A
+// proof of the whole takes less than many such windows, where there is one.
+const (
+	windowSteps = 100_000
+	windowInsn  = 100
+	mostLost    = 3
+	// maxUnknown is how many questions the solver may give up on besides.
+	maxUnknown = 4
+)
+
+// most bounds the steps of one window.
+func (l *local) most() int64 { return windowSteps + windowInsn*int64(len(l.s.p.f.Insns)) }
+
 // window runs both functions from a pair of points where they are in one state
-// to points where they are again. Where they are not, it looks further on.
+// to points where they are again. The solver is asked about its ends only if no other
+// ends need no answer.
 func (l *local) window(at place) {
-	i, j := at.at, at.qt
 	l.windows++
 	s := l.s
-	s.rest = !sameInsn(&s.p.f.Insns[i], &s.q.f.Insns[j])
+	ctx, before := s.ctx, s.v.spent
+	s.rest = !sameInsn(&s.p.f.Insns[at.at], &s.q.f.Insns[at.qt])
+	s.reserved, s.unasked = true, 0
+	err := l.extend(ctx, at)
+	s.reserved = false
+	if err != nil && s.unasked > 0 && ctx.Err() == nil {
+		err = l.extend(ctx, at)
+	}
+	s.ctx = ctx
+	if err == nil {
+		for _, at := range l.arrived {
+			l.push(at)
+		}
+		return
+	}
+	l.lost += s.v.spent - before
+	l.failed = append(l.failed, at.at)
+	if l.reason == "" {
+		l.reason = err.Error()
+	}
+	// The other windows can still be judged, as if this one were proved.
+	for b := range s.p.g.Blocks {
+		if k := s.p.g.Blocks[b].From; l.mateOfP[k] >= 0 {
+			l.push(place{at: k, qt: l.mateOfP[k]})
+		}
+	}
+}
+
+// extend tries one end of a window after the other, each further on than the one
+// before.
+func (l *local) extend(ctx context.Context, at place) error {
+	s := l.s
+	i, j := at.at, at.qt
+	limit := l.most()
+	if !s.reserved {
+		limit += s.v.stepUnknown() * maxUnknown
+	}
+	within, end := steps.With(ctx, limit)
+	defer end()
+	s.ctx = within
 	through := map[int]bool{}
-	var err error
-	for try := range maxTries {
+	quick := 0
+	for try := 0; ; try++ {
 		l.stops(through)
 		s.e.Restart()
 		l.arrived = l.arrived[:0]
@@ -207,25 +279,19 @@ func (l *local) window(at place) {
 				qs.Regs[r] = s.c.Add(ps.Regs[r], s.c.Const(uint64(at.ahead[r]), 64))
 			}
 		}
-		if err = s.region(i, j, ps, qs); err == nil {
-			for _, at := range l.arrived {
-				l.push(at)
-			}
-			return
+		err := s.region(i, j, ps, qs)
+		if err == nil {
+			return nil
+		}
+		if within.Err() != nil {
+			return giveUp("a change takes too long to prove by itself")
+		}
+		if s.unasked > 0 && s.reserved {
+			quick++
 		}
 		var apart errApart
-		if !errors.As(err, &apart) || !l.further(apart, through, settled<<min(try, 8)) || s.ctx.Err() != nil {
-			break
-		}
-	}
-	l.failed = append(l.failed, i)
-	if l.reason == "" {
-		l.reason = err.Error()
-	}
-	// The other windows can still be judged, as if this one were proved.
-	for b := range s.p.g.Blocks {
-		if k := s.p.g.Blocks[b].From; l.mateOfP[k] >= 0 {
-			l.push(place{at: k, qt: l.mateOfP[k]})
+		if try+1 == maxTries || quick == maxQuick || !errors.As(err, &apart) || !l.further(apart, through, settled<<min(try, 8)) {
+			return err
 		}
 	}
 }
@@ -324,70 +390,4 @@ func (l *local) ahead(a, b smt.Term) (int64, bool) {
 	}
 	n, ok := l.s.c.IsConst(l.s.c.Sub(b, a))
 	return int64(n), ok && n != 0
-}
-
-// maxEdits bounds the instructions removed and added for which align looks for
-// what stayed.
-const maxEdits = 1000
-
-// align finds instructions of q that are those of p, in order: as many as there
-// are (Myers, "An O(ND) Difference Algorithm", 1986). It gives the partner of
-// each instruction of p, -1 for none; false if too much was changed.
-func align(p, q *prog.Func) ([]int, bool) {
-	same := func(i, j int) bool {
-		x, y := &p.Insns[i], &q.Insns[j]
-		return sameInsn(x, y) && (x.Origin == y.Origin || x.Origin < 0 || y.Origin < 0)
-	}
-	n, m := len(p.Insns), len(q.Insns)
-	mate := make([]int, n)
-	for i := range mate {
-		mate[i] = -1
-	}
-	var rows [][]int // the furthest points after d edits, by diagonal
-	far := make([]int, 2*maxEdits+3)
-	mid := maxEdits + 1
-	for d := 0; d <= maxEdits; d++ {
-		for k := -d; k <= d; k += 2 {
-			x := 0
-			switch {
-			case d == 0:
-			case k == -d || k != d && far[mid+k-1] < far[mid+k+1]:
-				x = far[mid+k+1]
-			default:
-				x = far[mid+k-1] + 1
-			}
-			for x < n && x-k < m && x-k >= 0 && same(x, x-k) {
-				x++
-			}
-			far[mid+k] = x
-			if x != n || x-k != m {
-				continue
-			}
-			// Back along the way that was found.
-			for ; d >= 0; d-- {
-				if d == 0 {
-					for x--; x >= 0; x-- {
-						mate[x] = x - k
-					}
-					break
-				}
-				row := rows[d-1]
-				at := func(k int) int { return row[k+d-1] }
-				px, pk := 0, k-1
-				if k == -d || k != d && at(k-1) < at(k+1) {
-					px, pk = at(k+1), k+1
-				} else {
-					px = at(k-1) + 1
-				}
-				for x > px {
-					x--
-					mate[x] = x - k
-				}
-				x, k = at(pk), pk
-			}
-			return mate, true
-		}
-		rows = append(rows, slices.Clone(far[mid-d:mid+d+1]))
-	}
-	return nil, false
 }

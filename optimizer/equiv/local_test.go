@@ -68,3 +68,29 @@ func TestPointersAhead(t *testing.T) {
 		t.Error("a pointer that is used as it is, though it is further on, was not noticed")
 	}
 }
+
+// For a body that is taken or left as it is the verdict is the same, without places;
+// what was proved is tested in the environments of what it replaces.
+func TestWholeAndTests(t *testing.T) {
+	v := validator(t, Options{Places: true})
+	places := 0
+	for _, file := range caseFiles(t) {
+		p, q, want := readCase(t, file)
+		c := forCase(t, v, file)
+		whole := c.prove(context.Background(), p, q, false)
+		r := c.prove(context.Background(), p, q, true)
+		places += len(r.Places)
+		if got := whole.Verdict.String(); got != want || whole.Verdict != r.Verdict {
+			t.Errorf("%s: %s without places (%s), %s with; want %s", file, whole.Verdict, whole.Reason, r.Verdict, want)
+		}
+		if r = c.Func(context.Background(), p, q); r.Verdict == Equal && !prog.SameCode(p, q) && !c.TestsServe(q) {
+			t.Errorf("%s: the body that was proved has no tests", file)
+		}
+		if r.Verdict != Equal && c.TestsServe(q) && !prog.SameCode(p, q) {
+			t.Errorf("%s: tests of p serve for a body that is not proved to replace it", file)
+		}
+	}
+	if places == 0 {
+		t.Error("no case has a place that is not proved")
+	}
+}

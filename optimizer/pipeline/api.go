@@ -31,6 +31,13 @@ type Prover interface {
 	Prove(ctx context.Context, p, q *prog.Func) Proof
 }
 
+// WholeProver is a Prover that may leave out the places of what it cannot prove.
+// ProveWhole is asked about replacements that are taken or left as they are.
+type WholeProver interface {
+	Prover
+	ProveWhole(ctx context.Context, p, q *prog.Func) Proof
+}
+
 // GateResult is what a kernel said about a program.
 type GateResult struct {
 	// Kernel is the gate's name.

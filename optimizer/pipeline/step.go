@@ -189,7 +189,11 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 			return false, res, err
 		}
 	}
-	proof := w.opt.Prover.Prove(ctx, w.cur, cand)
+	prove := w.opt.Prover.Prove
+	if p, ok := w.opt.Prover.(WholeProver); ok && len(changes) == 1 {
+		prove = p.ProveWhole
+	}
+	proof := prove(ctx, w.cur, cand)
 	if w.proof = proof; !proof.Equal {
 		if ctx.Err() == nil {
 			w.refused.add(&w.refused.Proof, w.cur, what, proof.Verdict+": "+proof.Reason)
