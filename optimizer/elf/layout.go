@@ -16,6 +16,7 @@ type body struct {
 	at    []int // byte offset of each instruction from the function's new start, and the end
 	start int   // new byte offset in the section
 	same  bool  // the function was not replaced
+	gap   int   // bytes of code in front that no symbol covers, as they are kept
 }
 
 // size is that of the written function, in bytes. One that could not be read has no
@@ -33,6 +34,7 @@ type layout struct {
 	bodies []*body
 	data   []byte
 	rels   []delf.Rel64
+	tail   int // bytes behind the last function that are kept
 	// moved maps byte offsets of the input to the output.
 	moved func(old int) int
 }
@@ -48,7 +50,9 @@ func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
 		if fn.off < end {
 			return nil, fmt.Errorf("functions overlap in section %s", fn.Section)
 		}
-		b := &body{fn: fn, insns: fn.Insns, start: fn.off + shift, same: true}
+		b := &body{fn: fn, insns: fn.Insns, same: true, gap: o.keptGap(sec, end, fn.off)}
+		shift -= fn.off - end - b.gap
+		b.start = fn.off + shift
 		if r := replaced[i]; r != nil {
 			if fn.Unsupported != "" {
 				return nil, fmt.Errorf("%s cannot be replaced: %s", fn.Name, fn.Unsupported)
@@ -77,12 +81,13 @@ func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
 	if len(l.bodies) == 0 {
 		return nil, nil
 	}
+	l.tail = o.keptGap(sec, end, int(o.file.Sections[sec].Size))
 	l.moved = func(old int) int {
 		delta := 0
 		for _, b := range l.bodies {
 			switch {
 			case old < b.fn.off:
-				return old + delta
+				return min(old+delta, b.start)
 			case old < b.fn.off+b.fn.size:
 				if b.same {
 					return b.start + old - b.fn.off
@@ -94,6 +99,23 @@ func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
 		return old + delta
 	}
 	return l, nil
+}
+
+// keptGap is how many bytes stay of those between two functions. Static linking
+// leaves there the bodies of weak functions that lost to others. Nothing runs them,
+// and one of the loaders counts instructions as if they were not there: with them its
+// function and line info is right only by luck. What a symbol points at stays, and all
+// where a function is not understood that may refer to it.
+func (o *Object) keptGap(sec, from, to int) int {
+	for _, s := range o.syms {
+		if int(s.Section) == sec && delf.ST_TYPE(s.Info) != delf.STT_SECTION && int(s.Value) >= from && int(s.Value) < to {
+			return to - from
+		}
+	}
+	if slices.ContainsFunc(o.funcs, func(f *function) bool { return f.Unsupported != "" }) {
+		return to - from
+	}
+	return 0
 }
 
 // nopSlots: a no-op that is written takes a slot.

@@ -53,7 +53,7 @@ func (o *Object) emit(l *layout, starts map[*function]int) error {
 	le := binary.LittleEndian
 	end := 0
 	for _, b := range l.bodies {
-		l.data = append(l.data, old[end:b.fn.off]...)
+		l.data = append(l.data, old[b.fn.off-b.gap:b.fn.off]...)
 		end = b.fn.off + b.fn.size
 		if len(l.data) != b.start {
 			return fmt.Errorf("%s: laid out at %#x, written at %#x", b.fn.Name, b.start, len(l.data))
@@ -86,7 +86,7 @@ func (o *Object) emit(l *layout, starts map[*function]int) error {
 			l.data = raw.Append(l.data, le)
 		}
 	}
-	l.data = append(l.data, old[end:]...)
+	l.data = append(l.data, old[end:end+l.tail]...)
 	slices.SortFunc(l.rels, func(a, b delf.Rel64) int { return int(a.Off) - int(b.Off) })
 	return nil
 }

@@ -32,6 +32,9 @@ func (m *image) patch() (*notes, error) {
 	if err := m.hideEmptyExt(); err != nil {
 		return nil, err
 	}
+	if err := m.closeGaps(); err != nil {
+		return nil, err
+	}
 	if err := m.callbacks(); err != nil {
 		return nil, err
 	}
