@@ -131,6 +131,9 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		}
 		disable[d] = true
 	}
+	if s.inPlace {
+		disable[pass.Inline] = true // there is no room to grow into
+	}
 	mcpu := s.mcpu
 	if mcpu == 0 {
 		mcpu = gates.Level()

@@ -54,7 +54,7 @@ func explainCommand() *cobra.Command {
 				fmt.Fprintf(w, "%s: %d rewrites\n", fc.Name, len(fc.Links))
 				cur := f
 				for k := range fc.Links {
-					next, err := fc.Links[k].Decode(f)
+					next, err := fc.Links[k].Decode(f, o.Functions())
 					if err != nil {
 						return err
 					}

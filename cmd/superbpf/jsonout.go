@@ -33,6 +33,7 @@ type jsonFunction struct {
 	Steps       []string `json:"steps"` // the transform of each proved step
 	Assumes     []string `json:"assumes,omitempty"`
 	LeftAlone   string   `json:"left_alone,omitempty"`
+	Uncalled    bool     `json:"uncalled,omitempty"`
 	Work        int64    `json:"work"`          // steps of the budget that were spent
 	OutOfBudget bool     `json:"out_of_budget"` // the search ended with the budget
 	Measured    string   `json:"measured,omitempty"`
@@ -88,10 +89,11 @@ func writeJSON(w io.Writer, in, out string, opt *optimization, res *pipeline.Res
 	for k := range res.Functions {
 		fr := &res.Functions[k]
 		f := jsonFunction{Name: fr.Name, Section: fr.Section, Program: fr.Entry, SlotsBefore: fr.Before.Slots, SlotsAfter: fr.After.Slots,
-			NanosBefore: fr.Before.Nanoseconds, NanosAfter: fr.After.Nanoseconds, Steps: []string{}, Measured: fr.Measured, Work: fr.Spent, OutOfBudget: fr.Cut}
+			NanosBefore: fr.Before.Total(), NanosAfter: fr.After.Total(), Steps: []string{}, Measured: fr.Measured, Work: fr.Spent, OutOfBudget: fr.Cut}
 		if fr.Skipped != "" {
 			f.LeftAlone = whyLeft(fr, res)
 		}
+		f.Uncalled = fr.Uncalled
 		for _, t := range slices.Sorted(maps.Keys(fr.Stats)) {
 			for _, m := range fr.Stats[t].Moves {
 				f.Moves = append(f.Moves, jsonMove{t, m.Move, m.Proposed, m.Void, m.Registers, m.Price, m.Tests, m.Taken, m.Better})

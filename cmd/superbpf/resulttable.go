@@ -138,6 +138,9 @@ func resultWord(fr *pipeline.FuncResult, res *pipeline.Result, n *notes) string 
 	if fr.Skipped != "" {
 		return "left alone " + n.add(fr.Name, whyLeft(fr, res))
 	}
+	if fr.Uncalled {
+		return "called no more"
+	}
 	word := "unchanged"
 	if len(fr.Steps) > 0 {
 		word = fmt.Sprintf("proved, steps: %d", len(fr.Steps))

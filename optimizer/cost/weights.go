@@ -116,7 +116,8 @@ func early(g *prog.CFG, b int) bool {
 }
 
 // Carry maps the weights of an input function's instructions onto f, which was
-// made of it, through the instructions' origins. An instruction without one
+// made of it, through the instructions' origins; those of bodies that took the place
+// of calls have the weights in prog.Inlined. An instruction without one
 // runs as often as the one before it. Code that several places came to share
 // runs as often as control gets there, and no code more often. Where code was
 // duplicated, its copies share what the original ran: a copy on one side of a
@@ -129,8 +130,8 @@ func Carry(input []float64, f *prog.Func) []float64 {
 	for b := range g.Blocks {
 		freq[b] = -1
 		for k := g.Blocks[b].From; k < g.Blocks[b].To; k++ {
-			if o := f.Insns[k].Origin; o >= 0 && o < len(input) && (!own[b] || only[o] == b) {
-				freq[b] = max(freq[b], input[o])
+			if o := f.Insns[k].Origin; !own[b] || only[o] == b {
+				freq[b] = max(freq[b], originRuns(input, f, o))
 			}
 		}
 	}
@@ -167,6 +168,23 @@ func Carry(input []float64, f *prog.Func) []float64 {
 		w[k] = max(0, freq[g.BlockOf[k]])
 	}
 	return w
+}
+
+// originRuns is how often the code of an origin runs, -1 if that is not known: in an
+// inlined body as often as in a call, times the calls.
+func originRuns(input []float64, f *prog.Func, origin int) float64 {
+	if origin >= 0 && origin < len(input) {
+		return input[origin]
+	}
+	i, k, ok := f.InlinedAt(origin)
+	if !ok || k >= len(i.Runs) {
+		return -1
+	}
+	calls := originRuns(input, f, i.Call)
+	if calls < 0 {
+		return -1
+	}
+	return min(calls*i.Runs[k], maxGuess)
 }
 
 // ownCode gives for each origin the block that alone has it, -1 if several do,

@@ -3,6 +3,8 @@ package elf
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -21,10 +23,8 @@ func (o *Object) encodeExt(bySec map[int]*layout) ([]byte, error) {
 	parts := o.ext.parts
 	for p := range parts {
 		parts[p].sections = slices.Clone(parts[p].sections)
-		id := 0
 		for k := range parts[p].sections {
 			s := &parts[p].sections[k]
-			n := len(s.recs)
 			if l := byName[s.name]; l != nil {
 				switch p {
 				case extFunc:
@@ -32,11 +32,13 @@ func (o *Object) encodeExt(bySec map[int]*layout) ([]byte, error) {
 				case extLine:
 					s.recs = moveLines(l, s.recs)
 				case extCORE:
-					s.recs = moveCORE(l, s.recs, id)
+					s.recs = o.moveCORE(l, s.recs)
 				}
 			}
-			id += n
 		}
+	}
+	if err := o.addCORE(&parts[extCORE], byName); err != nil {
+		return nil, err
 	}
 	return o.ext.encode(parts), nil
 }
@@ -101,9 +103,9 @@ func moveLines(l *layout, recs [][]byte) [][]byte {
 	return out
 }
 
-// moveCORE writes a record for each instruction that has one. first is the
-// number of the section's first record.
-func moveCORE(l *layout, recs [][]byte, first int) [][]byte {
+// moveCORE writes a record for each instruction that has one: in functions that stay
+// recs, the section's own. What came from another section has its record there.
+func (o *Object) moveCORE(l *layout, recs [][]byte) [][]byte {
 	var out [][]byte
 	for _, b := range l.bodies {
 		if b.same {
@@ -115,10 +117,33 @@ func moveCORE(l *layout, recs [][]byte, first int) [][]byte {
 			continue
 		}
 		for k := range b.insns {
-			if r := b.insns[k].Ref; r != nil && r.Kind == prog.RefCORE && r.ID >= first && r.ID < first+len(recs) {
-				out = append(out, at(recs[r.ID-first], b.start+b.at[k]))
+			if r := b.insns[k].Ref; r != nil && r.Kind == prog.RefCORE {
+				if rec, err := o.ext.core(r.ID); err == nil {
+					out = append(out, at(rec, b.start+b.at[k]))
+				}
 			}
 		}
 	}
 	return out
+}
+
+// addCORE adds the records of sections that had none and have instructions with
+// records now. The section's name is where its functions' records have it.
+func (o *Object) addCORE(p *extPart, byName map[string]*layout) error {
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		if slices.ContainsFunc(p.sections, func(s extSection) bool { return s.name == name }) {
+			continue
+		}
+		recs := o.moveCORE(byName[name], nil)
+		if len(recs) == 0 {
+			continue
+		}
+		funcs := o.ext.parts[extFunc].sections
+		i := slices.IndexFunc(funcs, func(s extSection) bool { return s.name == name })
+		if i < 0 {
+			return fmt.Errorf("section %s: no place for the CO-RE records of code that came from another section", name)
+		}
+		p.sections = append(p.sections, extSection{nameOff: funcs[i].nameOff, name: name, recs: recs})
+	}
+	return nil
 }

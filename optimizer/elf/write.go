@@ -101,6 +101,14 @@ func (o *Object) refer(l *layout, in *prog.Insn, raw *isa.Raw, at int, starts ma
 		return fmt.Errorf("a reference to %s that the input does not have", in.Ref.Name)
 	}
 	call := in.Row().Kind == isa.KindCallFunc
+	if r.target != nil && r.typ == 0 && r.target.sec != l.sec {
+		// A call within a section that was moved to another one with its surroundings.
+		sym := o.symbolOf(r.target)
+		if sym == 0 {
+			return fmt.Errorf("a call of %s, which has no symbol", r.target.Name)
+		}
+		r.sym, r.typ = sym, rel64_32
+	}
 	switch {
 	case r.target != nil && r.typ == 0:
 		raw.Imm = int32((starts[r.target] - at - 8) / 8)
@@ -115,6 +123,16 @@ func (o *Object) refer(l *layout, in *prog.Insn, raw *isa.Raw, at int, starts ma
 		l.rels = append(l.rels, delf.Rel64{Off: uint64(at), Info: delf.R_INFO(r.sym, r.typ)})
 	}
 	return nil
+}
+
+// symbolOf is the number of a function's symbol, 0 for none.
+func (o *Object) symbolOf(f *function) uint32 {
+	for i, s := range o.syms {
+		if delf.ST_TYPE(s.Info) == delf.STT_FUNC && int(s.Section) == f.sec && int(s.Value) == f.off {
+			return uint32(i + 1)
+		}
+	}
+	return 0
 }
 
 // assemble puts the file together from the sections of the input, with the

@@ -1,6 +1,8 @@
 package equiv
 
 import (
+	"slices"
+
 	"github.com/superbpf/superbpf/optimizer/equiv/environ"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -19,14 +21,17 @@ const (
 type tests struct {
 	suite  *environ.Suite
 	serves map[verdictKey]bool
+	enter  []*prog.Func // whose bodies are run where they are called
 }
 
-// testsOf gives the tests of p, those of the last question if they serve for it.
-func (v *Validator) testsOf(p *prog.Func) *tests {
+// testsOf gives the tests of p with some bodies run where they are called, those of
+// the last question if they serve.
+func (v *Validator) testsOf(p *prog.Func, enter []*prog.Func) *tests {
 	k := keyOf(p)
-	if v.tests == nil || !v.tests.serves[k] {
-		v.tests = &tests{environ.NewSuite(p, v.running()), map[verdictKey]bool{k: true}}
+	if t := v.tests; t != nil && t.serves[k] && !slices.ContainsFunc(enter, func(g *prog.Func) bool { return !slices.Contains(t.enter, g) }) {
+		return t
 	}
+	v.tests = &tests{environ.NewSuite(p, v.running(enter)), map[verdictKey]bool{k: true}, enter}
 	return v.tests
 }
 
@@ -38,8 +43,8 @@ func (v *Validator) heir(p, q *prog.Func) {
 }
 
 // running says how functions are run in tests.
-func (v *Validator) running() environ.Options {
-	return environ.Options{Reads: v.reads, PlainAtomics: v.opt.AllowAtomics}
+func (v *Validator) running(enter []*prog.Func) environ.Options {
+	return environ.Options{Reads: v.reads, Enter: enter, PlainAtomics: v.opt.AllowAtomics}
 }
 
 // reads gives the argument registers that a call to another function may read.

@@ -36,8 +36,14 @@
 // at the next start as a value of which nothing is known: p, which passed the
 // verifier, does not read it on the ways on which it holds nothing, so if q
 // does, what q does depends on it and p's does not, and they are not shown equal.
+// Bytes of the frame are treated likewise: one that p reads no more may hold
+// anything in q, and then counts as unlike everything where the next window starts.
 // That liveness itself is right is tested by runs with all dead registers
 // poisoned (TestDeadRegistersDoNotMatter).
+//
+// A call of a function of the object says what it does by a name that both have,
+// unless q calls it less often: then its body is run in its place, in both, with a
+// frame of its own.
 //
 // Memory that other processors see has rules of its own (symex keeps them): no
 // store is invented, an aligned store is not split, loads stay on their side of

@@ -191,7 +191,7 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func, wanted bool) Res
 	if prog.SameCode(p, q) {
 		return Result{Verdict: Equal, Reason: "identical code"}
 	}
-	if err := cmp.Or(keepsPatched(p, q), keepsArguments(p, q)); err != nil {
+	if err := cmp.Or(keepsPatched(p, q, v.entered(p, q)), keepsArguments(p, q)); err != nil {
 		return Result{Reason: err.Error()}
 	}
 	room := maxTerms
@@ -203,8 +203,11 @@ func (v *Validator) prove(ctx context.Context, p, q *prog.Func, wanted bool) Res
 			return Result{Reason: err.Error()}
 		}
 	}
-	body := environ.Prepare(q, v.running())
-	tell := func(most int) string { return v.testsOf(p).suite.Tell(body, ResultWidth(p), most) }
+	enter := v.entered(p, q)
+	tell := func(most int) string {
+		t := v.testsOf(p, enter)
+		return t.suite.Tell(environ.Prepare(q, v.running(t.enter)), ResultWidth(p), most)
+	}
 	first := ""
 	if !v.opt.TestsLast {
 		if first = tell(firstTests); first != "" && !wanted {
@@ -330,17 +333,20 @@ func keepsArguments(p, q *prog.Func) error {
 }
 
 // keepsPatched requires that instructions which the loader completes are those
-// of p, registers aside: it knows how to patch these and no others.
-func keepsPatched(p, q *prog.Func) error {
+// of p or of a body that is entered, registers aside: it knows how to patch these and
+// no others.
+func keepsPatched(p, q *prog.Func, enter []*prog.Func) error {
 	for k := range q.Insns {
 		in := &q.Insns[k]
 		if !in.Frozen() {
 			continue
 		}
 		found := false
-		for j := range p.Insns {
-			o := &p.Insns[j]
-			found = found || o.Ref != nil && prog.SameRef(o.Ref, in.Ref) && (o.Op == in.Op || sameField(o, in)) && o.Off == in.Off && o.Imm == in.Imm
+		for _, f := range append([]*prog.Func{p}, enter...) {
+			for j := range f.Insns {
+				o := &f.Insns[j]
+				found = found || o.Ref != nil && prog.SameRef(o.Ref, in.Ref) && (o.Op == in.Op || sameField(o, in)) && o.Off == in.Off && o.Imm == in.Imm
+			}
 		}
 		if !found {
 			return giveUp("instruction %d is completed by the loader and was changed", k)

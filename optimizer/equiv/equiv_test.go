@@ -106,6 +106,20 @@ func forCase(t testing.TB, plain *Validator, file string) *Validator {
 	if err != nil {
 		t.Fatal(err)
 	}
+	callees := map[string]*prog.Func{}
+	p, _, _ := readCase(t, file)
+	for _, f := range a.Files {
+		if name, ok := strings.CutPrefix(f.Name, "func "); ok {
+			g, err := prog.ParseFunc(name, string(f.Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			callees[name] = prog.AdoptRefs(p, g)
+		}
+	}
+	if len(callees) > 0 {
+		return validator(t, Options{Callee: func(name string) *prog.Func { return callees[name] }})
+	}
 	for _, l := range strings.Split(string(a.Comment), "\n") {
 		switch name, ok := strings.CutPrefix(l, "option "); {
 		case ok && name == "allow-atomics":
@@ -130,6 +144,9 @@ func readCase(t testing.TB, file string) (p, q *prog.Func, want string) {
 		}
 	}
 	for _, f := range a.Files {
+		if strings.HasPrefix(f.Name, "func ") {
+			continue // see forCase
+		}
 		fn, err := prog.ParseFunc(f.Name, string(f.Data))
 		if err != nil {
 			t.Fatal(err)

@@ -35,6 +35,12 @@ type local struct {
 	failed  []int
 	reason  string
 	lost    int64 // steps spent on windows that were not proved
+
+	// Bytes of the frame that the two leave different where p reads them no more;
+	// live are those that p may read before each instruction, once asked for.
+	differ      FrameBytes
+	differMore  bool
+	frameBefore []FrameBytes
 }
 
 // place is a pair of points where the two functions are in one state, but for
@@ -43,6 +49,10 @@ type place struct {
 	at, qt int
 	ahead  [isa.NumRegs]int64
 }
+
+// maxRounds bounds how often the windows are run again because frames differ in more
+// places.
+const maxRounds = 6
 
 // maxPlaces bounds the places of one proof, in those that each instruction has.
 const maxPlaces = 4
@@ -80,6 +90,7 @@ func (v *Validator) locally(ctx context.Context, p, q *prog.Func) (*local, Resul
 	l := &local{vals: vals, mateOfP: mate, seen: map[place]bool{}}
 	s := &sim{ctx: ctx, v: v, c: v.c, e: vals.E, p: newSide(p), q: newSide(q), proved: map[[2]smt.Term]bool{}, local: l}
 	l.s = s
+	s.enterBodies(v.entered(p, q))
 	l.mateOfQ = make([]int, len(q.Insns))
 	for j := range l.mateOfQ {
 		l.mateOfQ[j] = -1
@@ -101,17 +112,29 @@ func (v *Validator) locally(ctx context.Context, p, q *prog.Func) (*local, Resul
 // tells that none is left.
 func (l *local) run(ctx context.Context, first bool) (r Result, places []int, all bool) {
 	s := l.s
-	for len(l.todo) > 0 && !(first && len(l.failed) > 0) && l.lost < mostLost*l.most() {
-		at := l.todo[len(l.todo)-1]
-		l.todo = l.todo[:len(l.todo)-1]
-		if len(l.seen) > maxPlaces*len(s.p.f.Insns) {
-			l.failed, l.reason = append(l.failed, at.at), "the functions stay apart"
+	for round := 0; ; round++ {
+		l.differMore = false
+		for len(l.todo) > 0 && !(first && len(l.failed) > 0) && l.lost < mostLost*l.most() {
+			at := l.todo[len(l.todo)-1]
+			l.todo = l.todo[:len(l.todo)-1]
+			if len(l.seen) > maxPlaces*len(s.p.f.Insns) {
+				l.failed, l.reason = append(l.failed, at.at), "the functions stay apart"
+				break
+			}
+			l.walk(at)
+			if ctx.Err() != nil {
+				return Result{Reason: "out of time"}, nil, false
+			}
+		}
+		if len(l.failed) > 0 || !l.differMore {
 			break
 		}
-		l.walk(at)
-		if ctx.Err() != nil {
-			return Result{Reason: "out of time"}, nil, false
+		if round == maxRounds {
+			return Result{Reason: "the frames differ in ever more places"}, nil, true
 		}
+		// All windows have to be run again with bytes that differ.
+		clear(l.seen)
+		l.push(place{})
 	}
 	r.Stats = s.stats
 	if len(l.failed) > 0 {
@@ -279,6 +302,7 @@ func (l *local) extend(ctx context.Context, at place) error {
 				qs.Regs[r] = s.c.Add(ps.Regs[r], s.c.Const(uint64(at.ahead[r]), 64))
 			}
 		}
+		l.spoil(qs, i)
 		err := s.region(i, j, ps, qs)
 		if err == nil {
 			return nil
@@ -373,9 +397,10 @@ func (l *local) meet(p, q *end, hyps []smt.Term) error {
 		return apart("the calls leave different frames")
 	}
 	for i := range p.state.Stack {
-		if p.state.Stack[i] != q.state.Stack[i] && !s.equal(s.e.StackByte(p.state, i), s.e.StackByte(q.state, i), hyps) {
-			return apart("a byte of the frame differs, or cannot be proved equal")
+		if p.state.Stack[i] == q.state.Stack[i] || l.readNoMore(p.at, i) || s.equal(s.e.StackByte(p.state, i), s.e.StackByte(q.state, i), hyps) {
+			continue
 		}
+		return apart("a byte of the frame differs, or cannot be proved equal")
 	}
 	if !slices.Contains(l.arrived, at) {
 		l.arrived = append(l.arrived, at)

@@ -16,19 +16,23 @@ type side struct {
 	g    *prog.CFG
 	live *prog.Liveness
 	stop []bool // instructions before which a path ends
+	// code is f's instructions, and behind them the bodies that are entered.
+	code   []prog.Insn
+	bodies []body
 }
 
 func newSide(f *prog.Func) *side {
 	g := prog.NewCFG(f)
-	return &side{f: f, g: g, live: prog.NewLiveness(g), stop: make([]bool, len(f.Insns))}
+	return &side{f: f, g: g, live: prog.NewLiveness(g), stop: make([]bool, len(f.Insns)), code: f.Insns}
 }
 
-// step executes instruction k of the side's function.
+// step executes instruction k of the side's code.
 func (s *sim) step(x *side, k int, st *symex.State) (smt.Term, error) {
-	in := &x.f.Insns[k]
 	s.e.Unused = x.unused(k)
-	cond, err := s.e.Step(st, in)
+	s.e.Inside(x.inside(k))
+	cond, err := s.e.Step(st, &x.code[k])
 	s.e.Unused = false
+	s.e.Inside(false)
 	return cond, err
 }
 
@@ -85,6 +89,9 @@ func newSim(ctx context.Context, v *Validator, p, q *prog.Func, how pairing) *si
 	s.e.PreserveShared = v.opt.PreserveShared
 	s.e.Coarse = symex.Coarse{Offsets: v.opt.NoOffsets, Maps: v.opt.NoMaps, Types: v.opt.NoTypes}
 	s.slots = stackSlots(p, q)
+	if p != q {
+		s.enterBodies(v.entered(p, q))
+	}
 	pj, qj := s.p.joins(), s.q.joins()
 	if how == everyJoin {
 		for _, b := range pj {

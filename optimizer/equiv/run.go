@@ -170,6 +170,7 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 		cond         smt.Term
 		depth, steps int
 		calls        []smt.Term
+		from         symex.Caller // of the body that it is in
 	}
 	most := s.v.opt.MaxPaths
 	if s.alone() {
@@ -207,7 +208,11 @@ func (s *sim) paths(x *side, from int, st *symex.State) ([]end, error) {
 			if w.steps++; w.steps > maxLength || s.local != nil && w.steps > maxWindow {
 				return nil, giveUp("a path is too long")
 			}
-			in := &x.f.Insns[w.at]
+			if to := s.across(x, w.at, w.st, &w.from); to >= 0 {
+				w.at = to
+				continue
+			}
+			in := &x.code[w.at]
 			var before *symex.State
 			if s.alone() {
 				before = w.st.Clone()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
@@ -176,9 +175,4 @@ func sameRegion(x *side, i int, y *side, j int) map[int]int {
 		}
 	}
 	return to
-}
-
-// unused: instruction k is a call whose result nobody reads.
-func (s *side) unused(k int) bool {
-	return s.f.Insns[k].IsCall() && !s.live.After[k].Has(isa.R0)
 }

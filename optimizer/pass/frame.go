@@ -63,8 +63,8 @@ func (f *frame) join(with, at, n int) bool {
 	if at < 0 || n < 0 || at+n > top || with < 0 || with >= top {
 		return false
 	}
-	f.used.add(with, 1)
-	f.used.add(at, n)
+	f.used.Add(with, 1)
+	f.used.Add(at, n)
 	for i := at; i < at+n; i++ {
 		f.parent[f.find(i)] = f.find(with)
 	}
@@ -115,7 +115,7 @@ func (f *frame) access(k int, base isa.Reg, n int, set *stackBytes) bool {
 	if !exact || in.Frozen() {
 		return false
 	}
-	set.add(at, n)
+	set.Add(at, n)
 	if with := at - int(in.Off); with != top {
 		return f.join(with, at, n)
 	}
@@ -176,12 +176,12 @@ func (f *frame) call(k int) bool {
 		}
 		switch h.Args[a] {
 		case isa.ArgMapKey, isa.ArgMapValue, isa.ArgMemRead:
-			f.reads[k].add(at, n)
+			f.reads[k].Add(at, n)
 		case isa.ArgMemWrite, isa.ArgMemWriteFixed:
-			f.writes[k].add(at, n)
+			f.writes[k].Add(at, n)
 		case isa.ArgMemRW:
-			f.reads[k].add(at, n)
-			f.writes[k].add(at, n)
+			f.reads[k].Add(at, n)
+			f.writes[k].Add(at, n)
 		default:
 			return false
 		}
@@ -226,7 +226,7 @@ func (f *frame) place() (moved map[int]int, from, to int) {
 	byID := map[int]*object{}
 	var objects []*object
 	for i := range top {
-		if !f.used.any(i, 1) {
+		if !f.used.Any(i, 1) {
 			continue
 		}
 		id := f.find(i)
@@ -243,7 +243,7 @@ func (f *frame) place() (moved map[int]int, from, to int) {
 		var out []int
 		for _, o := range objects {
 			for i := o.at; i < o.at+o.n; i++ {
-				if s.any(i, 1) && f.find(i) == o.id {
+				if s.Any(i, 1) && f.find(i) == o.id {
 					out = append(out, o.id)
 					break
 				}

@@ -7,14 +7,25 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
-func validator(t *testing.T, solver string) *equiv.Validator {
+// validator makes a validator for functions that call those of a list.
+func validator(t *testing.T, solver string, called ...*prog.Func) *equiv.Validator {
 	t.Helper()
-	v, err := equiv.New(equiv.Options{Solver: solver, AllowAtomics: true})
+	callee := func(name string) *prog.Func {
+		for _, f := range called {
+			if f.Name == name {
+				return f
+			}
+		}
+		return nil
+	}
+	v, err := equiv.New(equiv.Options{Solver: solver, AllowAtomics: true, Callee: callee})
 	if err != nil && os.Getenv("SUPERBPF_REQUIRE_Z3") != "1" {
 		t.Skip(err)
 	}
@@ -35,11 +46,12 @@ func TestTableNamesAreUnique(t *testing.T) {
 	}
 }
 
-// testCase is a file of testdata: the pass, a function, and what the pass
-// makes of it.
+// testCase is a file of testdata: the pass, a function, what the pass makes of it,
+// and functions that it calls.
 type testCase struct {
 	pass          string
 	before, after *prog.Func
+	called        []*prog.Func
 }
 
 func readCases(t *testing.T) map[string]testCase {
@@ -50,22 +62,34 @@ func readCases(t *testing.T) map[string]testCase {
 	}
 	out := map[string]testCase{}
 	for _, name := range files {
-		b, err := os.ReadFile(name)
+		a, err := txtar.ParseFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		head, rest, ok1 := strings.Cut(string(b), "-- before --\n")
-		before, after, ok2 := strings.Cut(rest, "-- after --\n")
-		which, ok3 := strings.CutPrefix(strings.TrimSpace(head), "pass ")
-		if !ok1 || !ok2 || !ok3 {
+		which, ok := strings.CutPrefix(strings.TrimSpace(string(a.Comment)), "pass ")
+		c := testCase{pass: which}
+		for _, part := range a.Files {
+			called, isFunc := strings.CutPrefix(part.Name, "func ")
+			if !isFunc {
+				called = name
+			}
+			f, err := prog.ParseFunc(called, string(part.Data))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case isFunc:
+				c.called = append(c.called, f)
+			case part.Name == "before":
+				c.before = f
+			case part.Name == "after":
+				c.after = f
+			}
+		}
+		if !ok || c.before == nil || c.after == nil {
 			t.Fatalf("%s: want a pass, a before and an after", name)
 		}
-		c := testCase{pass: which}
-		if c.before, err = prog.ParseFunc(name, before); err != nil {
-			t.Fatal(err)
-		}
-		if c.after, err = prog.ParseFunc(name, after); err != nil {
-			t.Fatal(err)
+		for k := range c.called {
+			c.called[k] = prog.AdoptRefs(c.before, c.called[k])
 		}
 		out[strings.TrimSuffix(filepath.Base(name), ".txt")] = c
 	}
@@ -75,9 +99,9 @@ func readCases(t *testing.T) map[string]testCase {
 func all(int) bool { return true }
 
 func TestCases(t *testing.T) {
-	v := validator(t, "none")
 	for name, c := range readCases(t) {
 		t.Run(name, func(t *testing.T) {
+			v := validator(t, "none", c.called...)
 			for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 				if p.Name() != c.pass {
 					continue
@@ -99,9 +123,9 @@ func TestCases(t *testing.T) {
 // Every pass, on every function of testdata, at every site on its own: the
 // result is a valid function and is proved.
 func TestEverySiteIsProved(t *testing.T) {
-	v, judge := validator(t, "none"), validator(t, "auto")
 	sites := 0
 	for name, c := range readCases(t) {
+		v, judge := validator(t, "none", c.called...), validator(t, "auto", c.called...)
 		for _, f := range []*prog.Func{c.before, c.after} {
 			for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 				for site := 0; ; site++ {
@@ -125,8 +149,8 @@ func TestEverySiteIsProved(t *testing.T) {
 }
 
 func TestRefusedSitesLeaveTheFunctionAlone(t *testing.T) {
-	v := validator(t, "none")
 	for name, c := range readCases(t) {
+		v := validator(t, "none", c.called...)
 		for _, p := range All(Config{MCPU: 4, Validator: v, AllowAtomics: true}) {
 			if g, changes := p.Run(t.Context(), c.before, func(int) bool { return false }); g != nil || changes != nil {
 				t.Errorf("%s: %s changed something nobody allowed", name, p.Name())

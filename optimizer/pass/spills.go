@@ -62,21 +62,21 @@ func (r *run) slots() []slot {
 		}
 		if row.Kind == isa.KindStore {
 			if at, exact, on := r.stackAt(k, in.Dst, in.Off); exact {
-				others.add(at, size)
+				others.Add(at, size)
 			} else if on {
-				others.all()
+				others.All()
 			}
 			continue
 		}
 		if in.IsCall() {
 			r.touched(k, &others)
 		} else {
-			r.effectOnStack(k, &others)
+			r.vals.FrameStep(r.f, k, &others)
 		}
 	}
 	var out []slot
 	for i, p := range order {
-		alone := !others.any(p[0], p[1])
+		alone := !others.Any(p[0], p[1])
 		for j, q := range order {
 			alone = alone && (i == j || p[0]+p[1] <= q[0] || q[0]+q[1] <= p[0])
 		}
@@ -103,9 +103,9 @@ func (r *run) touched(k int, bytes *stackBytes) {
 		}
 		switch {
 		case on && exact && n >= 0:
-			bytes.add(at, n)
+			bytes.Add(at, n)
 		case on:
-			bytes.all()
+			bytes.All()
 		}
 	}
 }

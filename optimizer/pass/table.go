@@ -20,8 +20,13 @@ type Pass struct {
 	values bool
 }
 
+// Inline is the name of the pass that makes functions grow.
+const Inline = "inline"
+
 // table is the order in which passes run in each round.
 var table = []Pass{
+	// First: what is known at a call then reaches the code that was called.
+	{Name: Inline, Doc: "put the body of a small static function in the place of a call", run: inline, values: true},
 	{Name: "dead-code", Doc: "remove instructions whose results nobody reads, and unreachable ones", run: deadCode},
 	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
 	{Name: "impossible", Doc: "give ways that are never taken no code of their own", run: impossible, values: true},

@@ -43,12 +43,8 @@ func (b Budget) start(ctx context.Context, insns int) (context.Context, context.
 
 // limit gives a function its own budget, or its share of what is left of the
 // total if that is less.
-func (d *driver) limit(ctx context.Context, i int, f *prog.Func) (context.Context, context.CancelFunc) {
-	rest := 0 // instructions of the functions to come, this one included
-	for _, g := range d.obj.Functions()[i:] {
-		rest += len(g.Insns)
-	}
-	share := func(n int64) int64 { return max(1, int64(float64(n)*float64(len(f.Insns))/float64(max(1, rest)))) }
+func (d *driver) limit(ctx context.Context, f *prog.Func) (context.Context, context.CancelFunc) {
+	share := func(n int64) int64 { return max(1, int64(float64(n)*float64(len(f.Insns))/float64(max(1, d.toCome)))) }
 	b := d.opt.Budget
 	own := int64(0)
 	if b.Steps != nil {

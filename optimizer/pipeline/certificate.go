@@ -42,8 +42,8 @@ type Link struct {
 	Body        []encodedInsn
 }
 
-// encodedInsn is an instruction in a certificate. Ref is a position in the
-// input function's list of symbolic operands, plus one; zero for none.
+// encodedInsn is an instruction in a certificate. Ref is a position in the list of
+// symbolic operands of the input function and what it calls, plus one; zero for none.
 type encodedInsn struct {
 	Op     string
 	Dst    isa.Reg `json:",omitempty"`
@@ -55,15 +55,25 @@ type encodedInsn struct {
 	Origin int
 }
 
-// refs lists the symbolic operands of a function, each once, in order.
-func refs(f *prog.Func) ([]*prog.Ref, map[*prog.Ref]int) {
+// refs lists the symbolic operands of function f of a list, each once, in order, then
+// those of the functions that it calls, whose bodies may have taken the place of calls.
+func refs(f *prog.Func, funcs []*prog.Func) ([]*prog.Ref, map[*prog.Ref]int) {
 	var list []*prog.Ref
 	at := map[*prog.Ref]int{}
-	for k := range f.Insns {
-		if r := f.Insns[k].Ref; r != nil {
-			if _, seen := at[r]; !seen {
-				list = append(list, r)
-				at[r] = len(list)
+	graph := newCallGraph(funcs)
+	seen := map[*prog.Func]bool{f: true}
+	for todo := []*prog.Func{f}; len(todo) > 0; {
+		f := todo[0]
+		todo = todo[1:]
+		for k := range f.Insns {
+			in := &f.Insns[k]
+			if in.Ref != nil && at[in.Ref] == 0 {
+				list = append(list, in.Ref)
+				at[in.Ref] = len(list)
+			}
+			if t := graph.target(in); t >= 0 && !seen[funcs[t]] {
+				seen[funcs[t]] = true
+				todo = append(todo, funcs[t])
 			}
 		}
 	}
@@ -89,9 +99,10 @@ func encodeBody(f *prog.Func, at map[*prog.Ref]int) ([]encodedInsn, error) {
 	return out, nil
 }
 
-// Decode rebuilds the body of a link of input function f.
-func (l *Link) Decode(f *prog.Func) (*prog.Func, error) {
-	list, _ := refs(f)
+// Decode rebuilds the body of a link of input function f, one of the object's
+// functions.
+func (l *Link) Decode(f *prog.Func, funcs []*prog.Func) (*prog.Func, error) {
+	list, _ := refs(f, funcs)
 	g := *f
 	g.Insns = make([]prog.Insn, len(l.Body))
 	for k, e := range l.Body {
@@ -127,12 +138,16 @@ func NewCertificate(input []byte, res *Result, solver string, atomics bool) (*Ce
 			c.Kernels[res.Programs[k].Name] = j
 		}
 	}
+	var inputs []*prog.Func
+	for k := range res.Functions {
+		inputs = append(inputs, res.Functions[k].Input)
+	}
 	for k := range res.Functions {
 		fr := &res.Functions[k]
 		if len(fr.Steps) == 0 {
 			continue
 		}
-		_, at := refs(fr.Input)
+		_, at := refs(fr.Input, inputs)
 		fc := FunctionCertificate{Index: fr.Index, Name: fr.Name, Slots: fr.Input.Slots()}
 		for _, s := range fr.Steps {
 			body, err := encodeBody(s.After, at)

@@ -28,8 +28,11 @@ type FuncResult struct {
 	Took    time.Duration
 	Spent   int64 // steps, see package steps
 	// Cut: the budget ended the search.
-	Cut      bool
-	Skipped  string // why the function was left alone, empty if it was not
+	Cut     bool
+	Skipped string // why the function was left alone, empty if it was not
+	// Uncalled: the output does not call the function any more, so that it is not
+	// loaded; After is zero.
+	Uncalled bool
 	Programs []string
 	// Measured is what measurement said, empty if it was not asked.
 	Measured string
@@ -68,6 +71,8 @@ type driver struct {
 	verified map[int]int // instructions processed, by function
 	// judges are the gates that accept a program as it came.
 	judges map[string][]Gate
+	graph  *callGraph
+	toCome int // instructions of the functions that are yet to be worked on
 }
 
 func newDriver(obj Object, opt Options) *driver {
@@ -77,7 +82,7 @@ func newDriver(obj Object, opt Options) *driver {
 	if opt.MaxRounds == 0 {
 		opt.MaxRounds = 12
 	}
-	return &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}}
+	return &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}, graph: newCallGraph(obj.Functions())}
 }
 
 // start makes the work on a function.
@@ -103,14 +108,22 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 	}
 	all, end := d.begin(ctx)
 	defer end()
-	for i, f := range obj.Functions() {
-		fr, err := d.function(all, i, f)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
+	funcs := obj.Functions()
+	res.Functions = make([]FuncResult, len(funcs))
+	order := d.topDown()
+	for n, i := range order {
+		d.toCome = 0
+		for _, j := range order[n:] {
+			d.toCome += len(funcs[j].Insns)
 		}
-		res.Functions = append(res.Functions, fr)
+		fr, err := d.function(all, i, funcs[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", funcs[i].Name, err)
+		}
+		res.Functions[i] = fr
 	}
 	res.Replaced = d.replaced
+	res.countLoaded(obj)
 	res.Stopped = ctx.Err() != nil
 	out, err := obj.Encode(d.replaced)
 	if err != nil {
@@ -140,8 +153,10 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 		fr.Skipped = refusesInput
 	case f.Unsupported != "":
 		fr.Skipped = f.Unsupported
+	default:
+		fr.Uncalled = !d.loaded()[i]
 	}
-	if fr.Skipped != "" {
+	if fr.Skipped != "" || fr.Uncalled {
 		return fr, nil
 	}
 	if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
@@ -149,7 +164,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	}
 	v := safety.Check(w.cur)
 	w.modelled = v.Complete && !v.Refused
-	runCtx, end := d.limit(ctx, i, f)
+	runCtx, end := d.limit(ctx, f)
 	defer end()
 	var err error
 	if d.opt.Objective == cost.Complexity {
@@ -244,6 +259,6 @@ func (w *work) run(ctx context.Context) error {
 
 func (d *driver) tell(w *work, step string, done bool) {
 	if d.opt.Progress != nil {
-		d.opt.Progress(Event{Function: w.input.Name, Step: step, Slots: w.est.Slots, SlotsStart: w.input.Slots(), Nanos: w.est.Nanoseconds, Done: done})
+		d.opt.Progress(Event{Function: w.input.Name, Step: step, Slots: w.est.Slots, SlotsStart: w.input.Slots(), Nanos: w.est.Total(), Done: done})
 	}
 }

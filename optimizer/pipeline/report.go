@@ -96,8 +96,12 @@ func WriteReport(w io.Writer, res *Result) error {
 			fmt.Fprintf(&b, "  left as it is: %s\n\n", fr.Skipped)
 			continue
 		}
+		if fr.Uncalled {
+			fmt.Fprintf(&b, "  called no more, and so not loaded: %d slots\n\n", fr.Before.Slots)
+			continue
+		}
 		fmt.Fprintf(&b, "  slots %d -> %d, estimated %.2f -> %.2f ns, %d steps, %.1fs\n", fr.Before.Slots, fr.After.Slots,
-			fr.Before.Nanoseconds, fr.After.Nanoseconds, len(fr.Steps), fr.Took.Seconds())
+			fr.Before.Total(), fr.After.Total(), len(fr.Steps), fr.Took.Seconds())
 		fmt.Fprintf(&b, "  dropped: %d not proved, %d refused by a kernel, %d not cheaper\n", fr.Refused.Proof, fr.Refused.Kernel, fr.Refused.Cost)
 		if fr.Measured != "" {
 			fmt.Fprintf(&b, "  %s\n", fr.Measured)

@@ -116,6 +116,7 @@ func (fr *FuncResult) keep(res *Result, n int) {
 }
 
 func (res *Result) encode(obj Object) (err error) {
+	res.countLoaded(obj)
 	res.Output, err = obj.Encode(res.Replaced)
 	return err
 }

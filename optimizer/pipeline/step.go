@@ -115,7 +115,13 @@ func (w *work) weigh(f *prog.Func) []float64 {
 	return cost.Carry(w.weights, f)
 }
 
-func (w *work) price(f *prog.Func) cost.Estimate { return w.opt.Model.Func(f, w.weigh(f)) }
+// price is what f would cost as the function's body, with what it calls.
+func (w *work) price(f *prog.Func) cost.Estimate {
+	weights := w.weigh(f)
+	e := w.opt.Model.Func(f, weights)
+	e.Called = w.called(w.index, f, weights)
+	return e
+}
 
 // key names a rewrite so that a refused one is not tried again while the code
 // around it stays the same.
@@ -177,7 +183,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	// What the verifier makes of a candidate only the verifier can say.
 	w.costly = !complexity && !w.affordable(est, n)
 	if w.costly {
-		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Nanoseconds, est.Nanoseconds, w.est.Slots, est.Slots))
+		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Total(), est.Total(), w.est.Slots, est.Slots))
 		return false, none, nil
 	}
 	// A proof of a large function takes longer than its load.

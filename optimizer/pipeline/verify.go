@@ -53,11 +53,11 @@ func VerifyPair(ctx context.Context, a, b []*prog.Func, cert *Certificate, p Pro
 			v.Same = true
 			v.Proof = Proof{Equal: true, Verdict: "Equal", Reason: "identical code"}
 		default:
-			g := prog.AdoptRefs(f, g)
+			g := prog.AdoptRefs(f, g, a...) // bodies may have taken the place of calls
 			h, weaker := seenInBoth(f, g)
-			v.prove(ctx, h, g, cert, p)
+			v.prove(ctx, a, h, g, cert, p)
 			if weaker && !v.Proof.Equal {
-				v.prove(ctx, f, g, cert, p)
+				v.prove(ctx, a, f, g, cert, p)
 				v.given = v.Proof.Equal
 			}
 		}
@@ -88,25 +88,26 @@ func seenInBoth(f, g *prog.Func) (h *prog.Func, weaker bool) {
 	return h, weaker && !f.Entry
 }
 
-func (v *Verified) prove(ctx context.Context, f, g *prog.Func, cert *Certificate, p Prover) {
+func (v *Verified) prove(ctx context.Context, funcs []*prog.Func, f, g *prog.Func, cert *Certificate, p Prover) {
 	v.Direct, v.Proof = true, p.Prove(ctx, f, g)
 	if v.Proof.Equal || cert == nil {
 		return
 	}
 	for _, fc := range cert.Functions {
 		if fc.Index == v.A && fc.Name == f.Name {
-			v.Proof, v.Links = chain(ctx, f, g, fc.Links, p)
+			v.Proof, v.Links = chain(ctx, funcs, f, g, fc.Links, p)
 			v.Direct = false
 		}
 	}
 }
 
-// chain proves every link of a certificate and that it ends at g.
-func chain(ctx context.Context, f, g *prog.Func, links []Link, p Prover) (Proof, int) {
+// chain proves every link of a certificate and that it ends at g. f is one of funcs, or
+// like one.
+func chain(ctx context.Context, funcs []*prog.Func, f, g *prog.Func, links []Link, p Prover) (Proof, int) {
 	cur := f
 	var all Proof
 	for k := range links {
-		next, err := links[k].Decode(f)
+		next, err := links[k].Decode(f, funcs)
 		if err != nil {
 			return Proof{Verdict: "Unknown", Reason: fmt.Sprintf("link %d: %v", k+1, err)}, k
 		}

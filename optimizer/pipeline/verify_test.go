@@ -70,7 +70,7 @@ func TestChainWithOperandsOfOneName(t *testing.T) {
 	f := body(field("x"), field("x"), field("y"))
 	middle, last := body(f.Insns[1], f.Insns[2]), body(f.Insns[1])
 	bodies := []*prog.Func{f, middle, last}
-	_, at := refs(f)
+	_, at := refs(f, nil)
 	var links []Link
 	for _, b := range bodies[1:] {
 		e, err := encodeBody(b, at)

@@ -17,7 +17,8 @@ type Insn struct {
 	// object), nil for none. Insns share a Ref by pointer; it is immutable.
 	Ref *Ref
 	// Origin is the index of the instruction of the input function that this
-	// one stands for (source lines, CO-RE records), or -1.
+	// one stands for (source lines, CO-RE records), or -1; from FirstInlined on, that
+	// of one in a body of Func.Inlined.
 	Origin int
 }
 
@@ -188,6 +189,8 @@ type Func struct {
 	Args   [5]Arg
 	Result Arg
 	Insns  []Insn
+	// Inlined are the bodies that took the place of calls, by rising First.
+	Inlined []Inlined
 	// Unsupported says why the function cannot be edited (an unknown opcode,
 	// for instance); empty when it can.
 	Unsupported string

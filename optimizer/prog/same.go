@@ -39,18 +39,26 @@ func SameCodeRefs(a, b *Func) bool {
 	})
 }
 
-// AdoptRefs returns g with every symbolic operand that f names too replaced by
-// f's own, so that the two can be compared by pointer.
-func AdoptRefs(f, g *Func) *Func {
+// AdoptRefs returns g with every symbolic operand that f names too, or else one of
+// more does, replaced by that one's own, so that the two can be compared by pointer.
+func AdoptRefs(f, g *Func, more ...*Func) *Func {
 	h := g.Clone()
+	adopt := func(in *Insn, from *Func) bool {
+		for j := range from.Insns {
+			if r := from.Insns[j].Ref; r != nil && SameRef(r, in.Ref) {
+				in.Ref = r
+				return true
+			}
+		}
+		return false
+	}
 	for k := range h.Insns {
-		r := h.Insns[k].Ref
-		if r == nil {
+		in := &h.Insns[k]
+		if in.Ref == nil || adopt(in, f) {
 			continue
 		}
-		for j := range f.Insns {
-			if fr := f.Insns[j].Ref; fr != nil && SameRef(fr, r) {
-				h.Insns[k].Ref = fr
+		for _, x := range more {
+			if adopt(in, x) {
 				break
 			}
 		}

@@ -61,7 +61,7 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 		if !onStack {
 			continue // other memory: the tokens below stand for it
 		}
-		if !known || !exact || at+size > isa.StackSize || kind == isa.ArgPtr {
+		if !known || !exact || !inFrame(at, size) || kind == isa.ArgPtr {
 			wholeStack = true
 			continue
 		}

@@ -23,7 +23,7 @@ func (e *Engine) load(s *State, addr smt.Term, n int) (smt.Term, error) {
 	r := e.RegionOf(addr)
 	if r.Kind == Stack {
 		at, ok := e.stackOffset(addr)
-		if !ok && e.outOfFrame(addr) || ok && at+n > isa.StackSize {
+		if !ok && e.outOfFrame(addr) || ok && !inFrame(at, n) {
 			return 0, ErrOutOfFrame
 		}
 		if !ok {
@@ -104,7 +104,7 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	r := e.RegionOf(addr)
 	if r.Kind == Stack {
 		at, ok := e.stackOffset(addr)
-		if !ok && e.outOfFrame(addr) || ok && at+n > isa.StackSize {
+		if !ok && e.outOfFrame(addr) || ok && !inFrame(at, n) {
 			return ErrOutOfFrame
 		}
 		if !ok {
@@ -175,13 +175,17 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 	return nil
 }
 
-// stackToken stands for the contents of the whole frame.
+// stackToken stands for the contents of the whole frame, and of that of a function
+// that was entered.
 func (e *Engine) stackToken(s *State) smt.Term {
 	var args []smt.Term
 	for i, b := range s.Stack {
 		if b != 0 {
 			args = append(args, e.C.Const(uint64(i), 16), b)
 		}
+	}
+	if s.Callee != nil {
+		args = append(args, e.C.UF("callee", 0, s.Callee[:]...))
 	}
 	if args == nil {
 		return s.Frame
@@ -202,10 +206,15 @@ func (e *Engine) stackStoreAnywhere(s *State, addr, v smt.Term) {
 	e.clobberStack(s, e.C.UF("frame-store", 0, e.stackToken(s), addr, v))
 }
 
-// clobberStack makes every byte of the frame an unknown that depends on tok.
+// clobberStack makes every byte of the frames an unknown that depends on tok.
 func (e *Engine) clobberStack(s *State, tok smt.Term) {
 	s.Stack, s.sharedStack = new([isa.StackSize]smt.Term), false
 	s.Frame = e.C.UF("frame-after", 0, tok)
+	if s.Callee != nil {
+		for i := range s.Callee {
+			s.Callee[i] = e.C.UF("callee-after", 8, tok, e.C.Const(uint64(i), 16))
+		}
+	}
 }
 
 // scratch is the class of the control block of a packet's context, cb: plain

@@ -32,8 +32,10 @@ type State struct {
 	Regs [isa.NumRegs]smt.Term
 	// Stack is the bytes of the frame by offset from its low end. 0 stands for
 	// that byte of Frame, the contents at some point before.
-	Stack  *[isa.StackSize]smt.Term
-	Frame  smt.Term
+	Stack *[isa.StackSize]smt.Term
+	Frame smt.Term
+	// Callee is the frame of a function that was entered, nil outside: see Enter.
+	Callee *[isa.StackSize]smt.Term
 	Mem    map[string]Chain
 	Epoch  smt.Term   // contents of the classes that Mem does not have
 	Effect smt.Term   // the calls so far, in order
@@ -48,6 +50,10 @@ type State struct {
 func (s *State) Clone() *State {
 	s.sharedStack, s.sharedMem = true, true
 	t := *s
+	if s.Callee != nil {
+		b := *s.Callee
+		t.Callee = &b
+	}
 	t.Path = slices.Clip(s.Path)
 	return &t
 }
@@ -61,8 +67,13 @@ func (s *State) stack() *[isa.StackSize]smt.Term {
 	return s.Stack
 }
 
-// SetStackByte gives byte i of the frame the value b.
+// SetStackByte gives byte i of the frame the value b; below zero it is one of the
+// frame of the function that was entered.
 func (e *Engine) SetStackByte(s *State, i int, b smt.Term) {
+	if i < 0 {
+		s.Callee[i+isa.StackSize] = b
+		return
+	}
 	if n := e.C.Node(b); n.Op == smt.OpUF && n.Name == frameByte && n.Args[0] == s.Frame && n.Args[1] == e.C.Const(uint64(i), 16) {
 		b = 0 // put back
 	}
@@ -73,8 +84,12 @@ func (e *Engine) SetStackByte(s *State, i int, b smt.Term) {
 
 const frameByte = "frame-byte"
 
-// StackByte is the value of byte i of the frame.
+// StackByte is the value of byte i of the frame, or below zero of that of the
+// function that was entered.
 func (e *Engine) StackByte(s *State, i int) smt.Term {
+	if i < 0 {
+		return s.Callee[i+isa.StackSize]
+	}
 	if t := s.Stack[i]; t != 0 {
 		return t
 	}
@@ -134,6 +149,8 @@ type Engine struct {
 	// Unused says that the result of the next instruction is not used: a call that
 	// has no effect is nothing then.
 	Unused bool
+	// inside: a function that was entered is being executed.
+	inside bool
 	// OnToken is told of each call token made.
 	OnToken func(tok smt.Term)
 
@@ -142,12 +159,14 @@ type Engine struct {
 	args    [5]smt.Term // R1 to R5 at entry
 	given   []smt.Term  // what holds of them
 	fp, ctx smt.Term    // ctx is 0 if no argument is known to be the context
-	callees map[*prog.Func]isa.RegSet
-	shapes  shapes
-	side    int
-	assume  map[string]bool
-	maps    map[string]bool // named by the functions
-	log     *Log
+	// calleeFP is the frame pointer of a function that was entered; 0 if none was.
+	calleeFP smt.Term
+	callees  map[*prog.Func]isa.RegSet
+	shapes   shapes
+	side     int
+	assume   map[string]bool
+	maps     map[string]bool // named by the functions
+	log      *Log
 }
 
 // NewEngine makes an engine over c for versions of f. callee gives the functions
@@ -254,20 +273,27 @@ func (e *Engine) split(addr smt.Term) (base smt.Term, off int64) {
 }
 
 // stackOffset returns the offset from the frame's low end, if addr is a
-// constant offset from the frame pointer.
+// constant offset from the frame pointer. It is below zero in the frame of the
+// function that was entered.
 func (e *Engine) stackOffset(addr smt.Term) (int, bool) {
 	base, off := e.split(addr)
-	if base != e.fp || off < -isa.StackSize || off > 0 {
-		return 0, false
+	switch {
+	case base == e.fp && off >= -isa.StackSize && off <= 0:
+		return int(off) + isa.StackSize, true
+	case base == e.calleeFP && e.inside && off >= -isa.StackSize && off < 0:
+		return int(off), true
 	}
-	return int(off) + isa.StackSize, true
+	return 0, false
 }
 
-// outOfFrame: addr is a constant offset from the frame pointer, and outside.
+// inFrame: n bytes at an offset that stackOffset gave are in one frame.
+func inFrame(at, n int) bool { return at+n <= isa.StackSize && (at >= 0 || at+n <= 0) }
+
+// outOfFrame: addr is a constant offset from a frame pointer, and outside.
 func (e *Engine) outOfFrame(addr smt.Term) bool {
 	base, _ := e.split(addr)
 	_, ok := e.stackOffset(addr)
-	return base == e.fp && !ok
+	return (base == e.fp || base == e.calleeFP && e.calleeFP != 0) && !ok
 }
 
 // chain returns a class's contents.

@@ -25,6 +25,22 @@ import (
 type Pair struct {
 	Name string
 	P, Q *prog.Func
+	// Funcs are functions that P or Q call.
+	Funcs []*prog.Func
+}
+
+// Callee finds the functions that those of a corpus call.
+func Callee(corpus []Pair) func(name string) *prog.Func {
+	byName := map[string]*prog.Func{}
+	for _, p := range corpus {
+		for _, f := range p.Funcs {
+			if g := byName[f.Name]; g != nil && !prog.SameCodeRefs(f, g) {
+				panic("two functions have the name " + f.Name)
+			}
+			byName[f.Name] = f
+		}
+	}
+	return func(name string) *prog.Func { return byName[name] }
 }
 
 // Cases reads pairs from text cases of package equiv. An empty glob is an error.
@@ -43,18 +59,26 @@ func Cases(glob string) ([]Pair, error) {
 			return nil, err
 		}
 		fs := map[string]*prog.Func{}
+		var called []*prog.Func
 		for _, part := range a.Files {
-			if fs[part.Name], err = prog.ParseFunc(part.Name, string(part.Data)); err != nil {
+			name, isFunc := strings.CutPrefix(part.Name, "func ")
+			if fs[part.Name], err = prog.ParseFunc(name, string(part.Data)); err != nil {
 				return nil, fmt.Errorf("%s: %w", f, err)
+			}
+			if isFunc {
+				called = append(called, fs[part.Name])
 			}
 		}
 		p, q := fs["p"], fs["q"]
 		if p == nil || q == nil {
 			return nil, fmt.Errorf("%s: needs p and q", f)
 		}
-		out = append(out, Pair{f, p, p})
+		for i := range called {
+			called[i] = prog.AdoptRefs(p, called[i])
+		}
+		out = append(out, Pair{f, p, p, called})
 		if strings.Contains(string(a.Comment), "want Equal") {
-			out = append(out, Pair{f, p, prog.AdoptRefs(p, q)})
+			out = append(out, Pair{f, p, prog.AdoptRefs(p, q), called})
 		}
 	}
 	return out, nil
@@ -148,7 +172,7 @@ func Run(ctx context.Context, v *equiv.Validator, corpus []Pair, o Options) (*Re
 		once, cancel := context.WithTimeout(ctx, o.Wall)
 		res := v.Func(once, pair.P, q)
 		cancel()
-		diff, runs := differ(pair.P, q, o)
+		diff, runs := differ(pair, q, o)
 		switch res.Verdict {
 		case equiv.Equal:
 			c.Equal++
@@ -172,9 +196,10 @@ func Run(ctx context.Context, v *equiv.Validator, corpus []Pair, o Options) (*Re
 }
 
 // differ runs both functions in made-up environments until they differ.
-func differ(p, q *prog.Func, o Options) (diff string, runs int) {
+func differ(pair Pair, q *prog.Func, o Options) (diff string, runs int) {
 	var m environ.Machine
-	pp, qq := environ.Prepare(p, environ.Options{}), environ.Prepare(q, environ.Options{})
+	p := pair.P
+	pp, qq := environ.Prepare(p, environ.Options{Enter: pair.Funcs}), environ.Prepare(q, environ.Options{Enter: pair.Funcs})
 	for k := range o.Runs {
 		w := environ.NewWorld(o.Seed+uint64(k)*1000, p)
 		a, err := m.Run(pp, w, maxSteps, true)

@@ -37,6 +37,7 @@ func TestMutants(t *testing.T) {
 }
 
 func attack(t *testing.T, corpus []Pair, n int, o equiv.Options) {
+	o.Callee = Callee(corpus)
 	v, err := equiv.New(o)
 	if err != nil {
 		if os.Getenv("SUPERBPF_REQUIRE_Z3") != "" {

@@ -129,17 +129,28 @@ func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, erro
 		m.regs[r] = w.argument(r)
 	}
 	m.defined = p.start
+	var caller caller
 	for at := 0; ; {
 		if steps--; steps < 0 {
 			return nil, ErrSteps
 		}
 		in := &p.F.Insns[at]
+		if g := p.body(in); g != nil {
+			caller = m.enter(p, g, at+1)
+			p, at = g, 0
+			continue
+		}
 		if p.live != nil {
 			for r := isa.R0; r < isa.FP; r++ {
 				if !p.live[at].Has(r) {
 					m.regs[r] = w.hash(13, uint64(steps), uint64(r))
 				}
 			}
+		}
+		if in.Row().Kind == isa.KindExit && caller.p != nil {
+			p, at = caller.p, caller.at
+			m.leave(&caller)
+			continue
 		}
 		if in.Row().Kind == isa.KindExit {
 			return m.trace(m.regs[isa.R0]), nil
@@ -155,7 +166,7 @@ func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, erro
 		if in.IsCall() || in.Row().Kind == isa.KindLoadPacket {
 			m.defined &^= isa.ArgRegs
 		}
-		if m.seen != nil {
+		if m.seen != nil && caller.p == nil {
 			m.seen[2*at+int(truth(jump))] = true
 		}
 		if jump {
@@ -164,6 +175,42 @@ func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, erro
 			at++
 		}
 	}
+}
+
+// caller is what is kept of the function that another was entered from.
+type caller struct {
+	p       *Program
+	at      int
+	regs    [isa.NumRegs]uint64
+	defined isa.RegSet
+}
+
+// enter goes from p into the body g, with its own frame.
+func (m *Machine) enter(p, g *Program, at int) caller {
+	c := caller{p, at, m.regs, m.defined}
+	m.p = g
+	for r := range m.regs {
+		if !isa.ArgRegs.Has(isa.Reg(r)) {
+			m.regs[r] = m.w.hash(14, uint64(r))
+		}
+	}
+	m.regs[isa.FP] = frameTop - isa.StackSize
+	m.defined = m.defined&isa.ArgRegs | isa.RegSet(0).With(isa.FP)
+	return c
+}
+
+// leave goes back.
+func (m *Machine) leave(c *caller) {
+	m.p = c.p
+	for r := isa.R6; r <= isa.FP; r++ {
+		m.regs[r] = c.regs[r]
+	}
+	for r := isa.R1; r <= isa.R5; r++ {
+		m.regs[r] = m.w.hash(6, uint64(r), uint64(len(m.calls)))
+	}
+	m.defined = c.defined&^isa.ArgRegs.With(isa.R0) | m.defined&isa.RegSet(0).With(isa.R0)
+	m.memory.leave()
+	*c = caller{}
 }
 
 func (m *Machine) trace(result uint64) *Trace {

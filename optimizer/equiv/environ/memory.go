@@ -21,22 +21,26 @@ type memory struct {
 	cells []cell
 	index map[uint64]int // of cells, once there are many
 
-	frame   [isa.StackSize]byte
-	written [isa.StackSize / 64]uint64 // bytes of the frame, one bit each
+	// The frame, and below it that of a function that was entered.
+	frame   [2 * isa.StackSize]byte
+	written [2 * isa.StackSize / 64]uint64 // bytes of the frames, one bit each
 }
 
 // few is how many cells are looked through one by one.
 const few = 12
 
-const frameLow = frameTop - isa.StackSize
+const frameLow = frameTop - 2*isa.StackSize
 
 func inFrame(a uint64) bool { return a >= frameLow && a < frameTop }
 
 func (m *memory) reset(w *World) {
 	m.w, m.epoch, m.index = w, 0, nil
 	m.cells = m.cells[:0]
-	m.written = [isa.StackSize / 64]uint64{}
+	clear(m.written[:])
 }
+
+// leave forgets the frame of a function that was entered.
+func (m *memory) leave() { clear(m.written[:isa.StackSize/64]) }
 
 func (m *memory) find(word uint64) int {
 	if m.index != nil {

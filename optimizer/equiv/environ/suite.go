@@ -32,6 +32,9 @@ type known struct {
 func NewSuite(f *prog.Func, o Options) *Suite {
 	s := &Suite{p: Prepare(f, o)}
 	pool := poolOf(f)
+	for _, g := range o.Enter {
+		pool = append(pool, poolOf(g)...)
+	}
 	seen := make([]bool, 2*len(f.Insns))
 	var more []known
 	idle := 0
