@@ -13,6 +13,8 @@ type notes struct {
 	private map[string]bool
 	// ksyms are kernel variables with a type; the value tells weak ones.
 	ksyms map[string]bool
+	// numa names the maps whose definitions name a memory node.
+	numa map[string]bool
 }
 
 // patch puts an object into a form that cilium/ebpf's reader takes.
@@ -58,6 +60,7 @@ func (m *image) patch() (*notes, error) {
 		return nil, err
 	}
 	m.kernelVariables(t, n)
+	n.numa = t.numaNodes()
 	m.data[btf] = t.b
 	return n, nil
 }

@@ -214,6 +214,7 @@ func fix(spec *ebpf.CollectionSpec, n *notes) error {
 			m.Name = strings.ReplaceAll(strings.TrimPrefix(m.Name, "."), ".", "_")
 		}
 	}
+	setNumaNodes(spec, n.numa)
 	if len(n.ksyms) == 0 {
 		return nil
 	}

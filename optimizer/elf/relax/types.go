@@ -151,8 +151,14 @@ func (t *types) members(id int) []int {
 func (t *types) global(id int) bool { return t.kind(id) == kindVar && t.extra(id, 0) != 0 }
 
 func (t *types) rename(id int, name string) {
-	n := le.Uint32(t.b[20:])
+	n := t.addString(name)
 	le.PutUint32(t.b[t.at[id]:], n)
+}
+
+// addString appends a string and returns its place.
+func (t *types) addString(name string) uint32 {
+	n := le.Uint32(t.b[20:])
 	t.b = append(append(bytes.Clone(t.b), name...), 0)
 	le.PutUint32(t.b[20:], n+uint32(len(name))+1)
+	return n
 }
