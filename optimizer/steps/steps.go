@@ -59,12 +59,17 @@ func Spent(ctx context.Context) int64 {
 	return 0
 }
 
-// Left is how many steps the innermost budget of ctx has left, and whether it has
+// Left is how many steps the budgets of ctx have left, and whether any of them has
 // a limit.
-func Left(ctx context.Context) (int64, bool) {
+func Left(ctx context.Context) (left int64, limited bool) {
 	b, _ := ctx.Value(key{}).(*budget)
-	if b == nil || b.limit == 0 {
-		return 0, false
+	for ; b != nil; b = b.outer {
+		if b.limit == 0 {
+			continue
+		}
+		if n := max(0, b.limit-b.spent.Load()); !limited || n < left {
+			left, limited = n, true
+		}
 	}
-	return max(0, b.limit-b.spent.Load()), true
+	return left, limited
 }

@@ -19,6 +19,11 @@ func TestSpend(t *testing.T) {
 	if n, ok := Left(inner); n != 1 || !ok {
 		t.Fatalf("%d left, %v", n, ok)
 	}
+	open, stop3 := With(inner, 0)
+	defer stop3()
+	if n, ok := Left(open); n != 1 || !ok {
+		t.Fatalf("%d left within a budget of 1, %v", n, ok)
+	}
 	Spend(inner, 1)
 	if !errors.Is(context.Cause(inner), ErrSpent) || outer.Err() != nil {
 		t.Fatalf("after 4 steps: inner %v, outer %v", context.Cause(inner), outer.Err())
