@@ -54,6 +54,7 @@ var table = []Pass{
 	{Name: "coalesce", Doc: "define a value in the register it is moved to", run: coalesce},
 	{Name: "early", Doc: "load at once what a saved pointer is kept for", run: early},
 	{Name: "reload", Doc: "read again behind a call what has not changed, instead of keeping it", run: reload, values: true},
+	{Name: "postpone", Doc: "look up behind other calls what is used there", run: postpone, values: true},
 	{Name: "raise", Doc: "store a value at once instead of keeping it over calls", run: raise},
 	// Before its mask is folded into the test.
 	{Name: "bit-tests", Doc: "shift a constant of two slots, not the bit that is tested in it", run: bitTests, values: true},

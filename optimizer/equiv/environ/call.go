@@ -79,6 +79,9 @@ func (m *Machine) effect(c *Call) {
 	c.found = m.digest()
 	c.sum = mix(mix(c.sum, name(c.Name)), c.found)
 	m.calls = append(m.calls, *c)
+	if !c.spare { // else what comes after would tell that it is there
+		m.effects++
+	}
 }
 
 // call executes a call. An effect is written down with its arguments; a
@@ -163,12 +166,12 @@ func (m *Machine) call(in *prog.Insn, at int) error {
 		result = m.w.value(m.w.hash(12, uint64(len(m.fresh))))
 	default:
 		m.effect(&c)
-		result = m.w.value(m.w.hash(9, uint64(len(m.calls))))
+		result = m.w.value(m.w.hash(9, m.effects))
 	}
 	for k, b := range out {
 		// What is written does not depend on where.
 		for i := uint64(0); i < b.n; i += 8 {
-			m.store(b.at+i, m.w.initial(m.w.hash(10, uint64(k), i), 1<<63|uint64(len(m.calls))), int(min(8, b.n-i)))
+			m.store(b.at+i, m.w.initial(m.w.hash(10, uint64(k), i), 1<<63|m.effects), int(min(8, b.n-i)))
 		}
 	}
 	switch {
@@ -266,8 +269,8 @@ func (m *Machine) unknown(in *prog.Insn) error {
 		}
 	}
 	m.effect(&c)
-	m.renew(uint64(len(m.calls)))
-	m.clobber(m.w.value(m.w.hash(9, uint64(len(m.calls)))))
+	m.renew(m.effects)
+	m.clobber(m.w.value(m.w.hash(9, m.effects)))
 	return nil
 }
 

@@ -105,13 +105,14 @@ type Machine struct {
 	in      *isa.Insn
 	old     uint64
 	memory
-	held   map[string]bool // keys known to be in a map or not
-	packet uint64          // how often the packet changed
-	budget int             // of may_goto
-	calls  []Call
-	fresh  []asked
-	strict bool
-	seen   []bool // edges taken, by instruction: fallen through, jumped
+	held    map[string]bool // keys known to be in a map or not
+	packet  uint64          // how often the packet changed
+	budget  int             // of may_goto
+	calls   []Call
+	effects uint64 // calls that both functions must have made by now
+	fresh   []asked
+	strict  bool
+	seen    []bool // edges taken, by instruction: fallen through, jumped
 }
 
 // Run executes p in w for at most steps instructions. With first, p is what
@@ -120,7 +121,7 @@ func (m *Machine) Run(p *Program, w *World, steps int, first bool) (*Trace, erro
 	m.w, m.p, m.strict = w, p, first
 	m.reset(w)
 	clear(m.held)
-	m.packet, m.budget, m.calls, m.fresh = 0, 8, nil, nil
+	m.packet, m.budget, m.calls, m.effects, m.fresh = 0, 8, nil, 0, nil
 	for r := range m.regs {
 		m.regs[r] = w.hash(3, uint64(r)) // what a register holds before it is set
 	}
@@ -324,7 +325,7 @@ func (m *Machine) atomic(row *isa.Row, off uint64) error {
 
 func (m *Machine) clobber(result uint64) {
 	for _, r := range slices.Backward([]isa.Reg{isa.R1, isa.R2, isa.R3, isa.R4, isa.R5}) {
-		m.regs[r] = m.w.hash(6, uint64(r), uint64(len(m.calls)))
+		m.regs[r] = m.w.hash(6, uint64(r), m.effects)
 	}
 	m.regs[isa.R0] = result
 }
