@@ -16,7 +16,9 @@ type body struct {
 	at    []int // byte offset of each instruction from the function's new start, and the end
 	start int   // new byte offset in the section
 	same  bool  // the function was not replaced
-	gap   int   // bytes of code in front that no symbol covers, as they are kept
+	// inlined are the bodies of other functions among its instructions.
+	inlined []prog.Inlined
+	gap     int // bytes of code in front that no symbol covers, as they are kept
 }
 
 // size is that of the written function, in bytes. One that could not be read has no
@@ -57,7 +59,7 @@ func (o *Object) layOut(sec int, replaced map[int]*prog.Func) (*layout, error) {
 			if fn.Unsupported != "" {
 				return nil, fmt.Errorf("%s cannot be replaced: %s", fn.Name, fn.Unsupported)
 			}
-			b.insns, b.same = slices.Clone(r.Insns), false
+			b.insns, b.same, b.inlined = slices.Clone(r.Insns), false, r.Inlined
 			if err := o.fit(b); err != nil {
 				return nil, err
 			}

@@ -23,6 +23,7 @@ func (o *Object) encodeExt(bySec map[int]*layout) ([]byte, error) {
 	parts := o.ext.parts
 	for p := range parts {
 		parts[p].sections = slices.Clone(parts[p].sections)
+		lined := map[string]bool{}
 		for k := range parts[p].sections {
 			s := &parts[p].sections[k]
 			if l := byName[s.name]; l != nil {
@@ -30,7 +31,10 @@ func (o *Object) encodeExt(bySec map[int]*layout) ([]byte, error) {
 				case extFunc:
 					s.recs = moveFuncs(l, s.recs)
 				case extLine:
-					s.recs = moveLines(l, s.recs)
+					if s.recs = nil; !lined[s.name] {
+						s.recs = o.moveLines(l)
+					}
+					lined[s.name] = true
 				case extCORE:
 					s.recs = o.moveCORE(l, s.recs)
 				}
@@ -66,14 +70,10 @@ func moveFuncs(l *layout, recs [][]byte) [][]byte {
 
 // moveLines gives each new instruction the line of its origin. The kernel
 // wants rising offsets and a line for each function's first instruction.
-func moveLines(l *layout, recs [][]byte) [][]byte {
-	recs = slices.Clone(recs)
-	slices.SortStableFunc(recs, func(a, b []byte) int { return recOff(a) - recOff(b) })
+func (o *Object) moveLines(l *layout) [][]byte {
 	var out [][]byte
 	for _, b := range l.bodies {
-		lo, _ := slices.BinarySearchFunc(recs, b.fn.off, func(r []byte, v int) int { return recOff(r) - v })
-		hi, _ := slices.BinarySearchFunc(recs, b.fn.off+b.fn.size, func(r []byte, v int) int { return recOff(r) - v })
-		own := recs[lo:hi]
+		own := b.fn.lines
 		if len(own) == 0 {
 			continue
 		}
@@ -83,24 +83,63 @@ func moveLines(l *layout, recs [][]byte) [][]byte {
 			}
 			continue
 		}
-		last := -1
+		line, last := own[0], []byte(nil)
 		for k := range b.insns {
-			line := max(last, 0)
-			if o := b.insns[k].Origin; o >= 0 && o < len(b.fn.insnAt) {
-				old := b.fn.off + b.fn.insnAt[o]
-				n, found := slices.BinarySearchFunc(own, old, func(r []byte, v int) int { return recOff(r) - v })
-				if !found {
-					n--
-				}
-				line = max(n, 0)
+			if r := o.lineOf(b, b.insns[k].Origin); r != nil {
+				line = r
 			}
-			if line != last {
-				out = append(out, at(own[line], b.start+b.at[k]))
+			if !sameLine(line, last) {
+				out = append(out, at(line, b.start+b.at[k]))
 				last = line
 			}
 		}
 	}
 	return out
+}
+
+// findLines gives each function its line records, by rising offsets.
+func (o *Object) findLines() {
+	if o.ext == nil {
+		return
+	}
+	for _, s := range o.ext.parts[extLine].sections {
+		recs := slices.Clone(s.recs)
+		slices.SortStableFunc(recs, func(a, b []byte) int { return recOff(a) - recOff(b) })
+		find := func(off int) int {
+			n, _ := slices.BinarySearchFunc(recs, off, func(r []byte, v int) int { return recOff(r) - v })
+			return n
+		}
+		for _, fn := range o.funcs {
+			if fn.Section == s.name {
+				fn.lines = append(fn.lines, recs[find(fn.off):find(fn.off+fn.size)]...)
+			}
+		}
+	}
+}
+
+// sameLine: two records are alike but for their offsets.
+func sameLine(a, b []byte) bool { return b != nil && bytes.Equal(a[4:], b[4:]) }
+
+// lineOf is the record of the line that an origin in a body stands for, nil if there
+// is none.
+func (o *Object) lineOf(b *body, origin int) []byte {
+	fn := b.fn
+	f := prog.Func{Inlined: b.inlined}
+	if in, k, ok := f.InlinedAt(origin); ok {
+		i := slices.Index(o.list, in.Callee)
+		if i < 0 {
+			return nil
+		}
+		fn, origin = o.funcs[i], k
+	}
+	if origin < 0 || origin >= len(fn.insnAt) || len(fn.lines) == 0 {
+		return nil
+	}
+	n, found := slices.BinarySearchFunc(fn.lines, fn.off+fn.insnAt[origin], func(r []byte, v int) int { return recOff(r) - v })
+	if !found {
+		n--
+	}
+	return fn.lines[max(n, 0)]
 }
 
 // moveCORE writes a record for each instruction that has one: in functions that stay

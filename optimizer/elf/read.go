@@ -51,7 +51,8 @@ type function struct {
 	sec    int // section number
 	off    int // bytes from the section's start
 	size   int
-	insnAt []int // byte offset of each instruction from the function's start, and the end
+	insnAt []int    // byte offset of each instruction from the function's start, and the end
+	lines  [][]byte // line records, by rising offsets in the section
 }
 
 // reloc is the relocation that a reference needs. Type 0: none, a call within
@@ -115,6 +116,7 @@ func ReadAs(raw []byte, typ string) (o *Object, err error) {
 		return nil, err
 	}
 	o.findFunctions(spec, bad)
+	o.findLines()
 	if !slices.ContainsFunc(o.list, func(f *prog.Func) bool { return f.Entry }) {
 		return nil, ErrNoPrograms
 	}

@@ -102,12 +102,11 @@ func (o *Object) refer(l *layout, in *prog.Insn, raw *isa.Raw, at int, starts ma
 	}
 	call := in.Row().Kind == isa.KindCallFunc
 	if r.target != nil && r.typ == 0 && r.target.sec != l.sec {
-		// A call within a section that was moved to another one with its surroundings.
-		sym := o.symbolOf(r.target)
-		if sym == 0 {
+		// A call within a section, which went to another one with the code around it.
+		if r.sym, r.delta = o.symbolOf(r.target); r.sym == 0 {
 			return fmt.Errorf("a call of %s, which has no symbol", r.target.Name)
 		}
-		r.sym, r.typ = sym, rel64_32
+		r.typ = rel64_32
 	}
 	switch {
 	case r.target != nil && r.typ == 0:
@@ -125,14 +124,21 @@ func (o *Object) refer(l *layout, in *prog.Insn, raw *isa.Raw, at int, starts ma
 	return nil
 }
 
-// symbolOf is the number of a function's symbol, 0 for none.
-func (o *Object) symbolOf(f *function) uint32 {
+// symbolOf is the number of the symbol by which other sections call a function, 0 for
+// none. delta is 1 if that is the section's, as loaders want it for local functions.
+func (o *Object) symbolOf(f *function) (sym uint32, delta int) {
 	for i, s := range o.syms {
-		if delf.ST_TYPE(s.Info) == delf.STT_FUNC && int(s.Section) == f.sec && int(s.Value) == f.off {
-			return uint32(i + 1)
+		switch kind := delf.ST_TYPE(s.Info); {
+		case int(s.Section) != f.sec:
+		case kind == delf.STT_FUNC && int(s.Value) == f.off && delf.ST_BIND(s.Info) != delf.STB_LOCAL:
+			return uint32(i + 1), 0
+		case kind == delf.STT_SECTION:
+			sym, delta = uint32(i+1), 1
+		case kind == delf.STT_FUNC && int(s.Value) == f.off && sym == 0:
+			sym = uint32(i + 1)
 		}
 	}
-	return 0
+	return sym, delta
 }
 
 // assemble puts the file together from the sections of the input, with the
