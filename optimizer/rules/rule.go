@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -245,6 +246,12 @@ func (r *Rule) Instance(t *slice.Term, facts []slice.Fact, mask uint64) (slice.T
 	}
 	to, ok := r.right(v)
 	return to, ok && loadsWithin(&to, t)
+}
+
+// needsFacts: the rule holds for some values of its inputs only.
+func (r *Rule) needsFacts() bool {
+	some := func(bits uint64) bool { return bits != 0 }
+	return slices.ContainsFunc(r.Zeros, some) || slices.ContainsFunc(r.Ones, some)
 }
 
 // loadsWithin: to loads only bytes that from loads. Others might not be there.

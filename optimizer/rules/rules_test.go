@@ -321,3 +321,20 @@ func FuzzParse(f *testing.F) {
 		r.sample(rnd)
 	})
 }
+
+// A rule that holds for all inputs is tried before one that holds for some.
+func TestRulesWithoutFactsComeFirst(t *testing.T) {
+	set := new(Set)
+	if err := set.Read(strings.NewReader("proved and64r(4294901760, a) => a if zext(a, 32), bits(0xffffffffffff0000)\n"+
+		"proved and64r(4294901760, a) => mov32r(a) if bits(0xffffffffffff0000)"), "test"); err != nil {
+		t.Fatal(err)
+	}
+	term, err := slice.Parse("and64r(4294901760, a)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := &slice.Site{Term: term, Facts: []slice.Fact{{Zeros: ^uint64(0) << 32}}, Mask: ^uint64(0xffff)}
+	if got, _ := set.Terms(t.Context(), site); len(got) != 2 || got[0].String() != "mov32r(a)" {
+		t.Errorf("%v", got)
+	}
+}

@@ -85,12 +85,19 @@ func (s *Set) Order(sites []*slice.Site) []int {
 	return order
 }
 
-// Terms lists what the rules make of a site.
+// Terms lists what the rules make of a site: first those that need to know nothing of
+// its inputs. Where an input was made in a way that takes the solver long, so does a
+// proof of what only holds for some.
 func (s *Set) Terms(_ context.Context, x *slice.Site) (out []slice.Term, why []string) {
-	for _, r := range s.byKey[x.Term.Key(false)] {
-		if t, ok := r.Instance(&x.Term, x.Facts, x.Mask); ok {
-			out = append(out, t)
-			why = append(why, " by rule "+r.ID())
+	for _, wary := range []bool{false, true} {
+		for _, r := range s.byKey[x.Term.Key(false)] {
+			if r.needsFacts() != wary {
+				continue
+			}
+			if t, ok := r.Instance(&x.Term, x.Facts, x.Mask); ok {
+				out = append(out, t)
+				why = append(why, " by rule "+r.ID())
+			}
 		}
 	}
 	return out, why
