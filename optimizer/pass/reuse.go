@@ -59,10 +59,44 @@ func reuse(r *run) {
 				best, found = s, true
 			}
 		}
-		if found && r.ok(k, "r%d has the value: %s", best, text(in)) {
-			r.set(k, movReg(in.Dst, best))
+		if found {
+			if r.ok(k, "r%d has the value: %s", best, text(in)) {
+				r.set(k, movReg(in.Dst, best))
+			}
+			continue
+		}
+		if x, ok := r.part(k, t); ok && r.ok(k, "a register has the value in its lower bits: %s", text(in)) {
+			r.set(k, x)
 		}
 	}
+}
+
+// part is the instruction that takes what load k reads, t, from the lower bits of a
+// register: most often of the one that was just stored there, for whose store the
+// load would have to wait.
+func (r *run) part(k int, t smt.Term) (isa.Insn, bool) {
+	in, c, st := &r.f.Insns[k], r.vals.C, r.vals.Before[k]
+	row := in.Row()
+	if row.Kind != isa.KindLoad || row.Width == 64 || row.Signed {
+		return isa.Insn{}, false
+	}
+	has := func(s isa.Reg) bool {
+		for at := uint8(0); at < row.Width; at += 8 {
+			if st.Regs[s] == 0 || c.Extract(st.Regs[s], at, 8) != c.Extract(t, at, 8) {
+				return false
+			}
+		}
+		return true
+	}
+	if mask := (isa.Insn{Op: isa.ALU(isa.FnAnd, 64, true), Dst: in.Dst, Imm: 1<<row.Width - 1}); row.Width < 32 {
+		return mask, has(in.Dst)
+	}
+	for s := isa.R0; s < isa.FP; s++ {
+		if mov := (isa.Insn{Op: isa.ALU(isa.FnMov, 32, false), Dst: in.Dst, Src: s}); has(s) && r.has(mov.Op) {
+			return mov, true
+		}
+	}
+	return isa.Insn{}, false
 }
 
 // wideLoads replaces an instruction that completes the assembly of bytes by
