@@ -333,7 +333,7 @@ func TestRulesWithoutFactsComeFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := &slice.Site{Term: term, Facts: []slice.Fact{{Zeros: ^uint64(0) << 32}}, Mask: ^uint64(0xffff)}
+	site := &slice.Site{Term: term, Facts: []slice.Fact{{Zeros: 0xffffffff << 32}}, Mask: ^uint64(0xffff)}
 	if got, _ := set.Terms(t.Context(), site); len(got) != 2 || got[0].String() != "mov32r(a)" {
 		t.Errorf("%v", got)
 	}
