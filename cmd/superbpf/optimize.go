@@ -19,6 +19,7 @@ import (
 	"github.com/superbpf/superbpf/optimizer/elf"
 	"github.com/superbpf/superbpf/optimizer/pass"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
+	"github.com/superbpf/superbpf/optimizer/profile"
 	"github.com/superbpf/superbpf/optimizer/rules"
 )
 
@@ -170,7 +171,11 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 		return err
 	}
 	defer s.gates.Close()
-	packets, err := inputs(s.pcap, uint64(s.seed), 2000)
+	most := 2000
+	if unmeasured {
+		most = profile.MaxRuns // they are for weights alone
+	}
+	packets, err := inputs(s.pcap, uint64(s.seed), most)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func newDriver(obj Object, opt Options) *driver {
 
 // start makes the work on a function.
 func (d *driver) start(i int, f *prog.Func) *work {
-	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: dropped{}, stats: map[string]*TransformStats{}, misled: map[string]int{}}
+	w := &work{driver: d, index: i, input: f, cur: f.Clone(), dropped: dropped{}, stats: map[string]*TransformStats{}, misled: map[string]int{}, rest: map[string]*prog.Func{}}
 	if d.opt.Weights != nil {
 		w.weights = d.opt.Weights(f)
 	}
@@ -232,6 +232,9 @@ func (w *work) run(ctx context.Context) error {
 	for round := 0; round < w.opt.MaxRounds && ctx.Err() == nil; round++ {
 		any := false
 		for _, t := range w.opt.Transforms {
+			if w.rested(t) {
+				continue
+			}
 			w.tell(w, t.Name(), false)
 			ok, err := w.apply(ctx, t)
 			if err != nil {

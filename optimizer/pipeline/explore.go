@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/superbpf/superbpf/optimizer/cost"
+	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
 // The order in which transforms run decides where they come to rest: one that
@@ -83,7 +84,7 @@ func (w *work) attempt(r *rand.Rand, from int) *work {
 		d.opt.Transforms[i], d.opt.Transforms[j] = d.opt.Transforms[j], d.opt.Transforms[i]
 	})
 	a := &work{driver: &d, index: w.index, input: w.input, weights: w.weights, modelled: w.modelled, vain: w.vain, banned: w.banned,
-		dropped: maps.Clone(w.banned), stats: map[string]*TransformStats{}, misled: map[string]int{}}
+		dropped: maps.Clone(w.banned), stats: map[string]*TransformStats{}, misled: map[string]int{}, rest: map[string]*prog.Func{}}
 	if a.dropped == nil {
 		a.dropped = dropped{}
 	}
@@ -156,7 +157,7 @@ func (w *work) affordable(est cost.Estimate, n int) bool {
 // adopt takes over the result of an attempt.
 func (w *work) adopt(a *work) {
 	w.cur, w.est, w.steps = a.cur, a.est, a.steps
-	w.dropped = a.dropped
+	w.dropped, w.rest = a.dropped, a.rest
 	w.stand()
 	for _, t := range w.stats {
 		t.Kept, t.Slots = 0, 0

@@ -123,29 +123,37 @@ func ask(ctx context.Context, gates []Gate, object []byte, program string, brief
 // gate loads every program that contains function i, with cand in its place.
 // The figures of the result are sums over programs and kernels.
 func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, error) {
+	res, n, err := d.loads(ctx, i, cand)
+	steps.Spend(ctx, n)
+	return res, err
+}
+
+// loads is gate without taking the steps, which it returns: so it may run beside a
+// proof.
+func (d *driver) loads(ctx context.Context, i int, cand *prog.Func) (sum GateResult, n int64, err error) {
 	repl := maps.Clone(d.replaced)
 	repl[i] = cand
 	obj, err := d.obj.Encode(repl)
 	if err != nil {
-		return GateResult{Reason: err.Error(), FailSlot: -1}, nil
+		return GateResult{Reason: err.Error(), FailSlot: -1}, n, nil
 	}
-	sum := GateResult{Accepted: true, FailSlot: -1}
+	sum = GateResult{Accepted: true, FailSlot: -1}
 	for _, p := range d.obj.Users(i) {
 		if len(d.judges[p]) == 0 {
 			continue
 		}
 		rs, err := ask(ctx, d.judges[p], obj, p, true)
 		if err != nil {
-			return GateResult{}, err
+			return GateResult{}, n, err
 		}
-		steps.Spend(ctx, stepLoad+stepWritten*int64(len(cand.Insns)))
+		n += stepLoad + stepWritten*int64(len(cand.Insns))
 		var refusals []GateResult
 		for _, r := range rs {
-			steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns+r.Besides))
+			n += stepVerified * int64(r.VerifiedInsns+r.Besides)
 			sum.VerifiedInsns += r.VerifiedInsns
 			if !r.Accepted {
 				// It was verified again, to hear why.
-				steps.Spend(ctx, stepVerified*int64(r.VerifiedInsns))
+				n += stepVerified * int64(r.VerifiedInsns)
 				refusals = append(refusals, r)
 			}
 		}
@@ -153,10 +161,10 @@ func (d *driver) gate(ctx context.Context, i int, cand *prog.Func) (GateResult, 
 			r := refusals[0]
 			r.Reason = r.Kernel + ": " + r.Reason
 			r.Others = refusals[1:]
-			return r, nil
+			return r, n, nil
 		}
 	}
-	return sum, nil
+	return sum, n, nil
 }
 
 // Confirm loads the programs of a result's output and fills in what the

@@ -68,6 +68,7 @@ func (w *work) once(ctx context.Context, t Transform) (ok, again bool, err error
 		}
 		h.narrow(ctx, cand, changes, sites, &res)
 	}
+	w.unfinished = true
 	return false, false, nil
 }
 

@@ -43,3 +43,32 @@ func TestPlacesOfSetsOnly(t *testing.T) {
 		}
 	}
 }
+
+// A large function is loaded while it is proved: what either refuses is dropped.
+func TestLargeFunctions(t *testing.T) {
+	const n = largeFunction + 20
+	for _, c := range []struct {
+		prover Prover
+		gate   Gate
+		kept   int64 // the move that must stay, 0 for none
+	}{
+		{wants{}, needs{"exit"}, 0},
+		{wants{[]int64{107}}, needs{"exit"}, 107},
+		{wants{}, needs{"= 109"}, 109},
+	} {
+		obj := listingObject{[]*prog.Func{moves(n)}}
+		res, err := Optimize(context.Background(), obj, Options{Objective: cost.Size, Transforms: []Transform{dropMoves{}},
+			Prover: c.prover, Gates: []Gate{c.gate}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := res.Functions[0].Output
+		kept := false
+		for k := range out.Insns {
+			kept = kept || out.Insns[k].Imm == c.kept
+		}
+		if len(out.Insns) > 3 || c.kept != 0 && !kept {
+			t.Errorf("%v: %d instructions are left; the one that must stay is there: %v", c, len(out.Insns), kept)
+		}
+	}
+}

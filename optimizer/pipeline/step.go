@@ -82,6 +82,10 @@ type work struct {
 	stride           int
 	// slack is set while a rewrite that costs something may be taken.
 	slack bool
+	// rest has the function that each transform found nothing more in; unfinished: the
+	// one that runs had more to try.
+	rest       map[string]*prog.Func
+	unfinished bool
 }
 
 // dropped are the rewrites that were refused, by key. One that only cost too
@@ -136,11 +140,15 @@ func keyIn(f *prog.Func, t interface{ Name() string }, c Change) string {
 	return fmt.Sprintf("%s|%d|%s", t.Name(), origin, c.Text)
 }
 
+// rested: t found nothing more in the function as it is. A search may go on where it
+// was cut off, and is not asked about.
+func (w *work) rested(t Transform) bool { return w.rest[t.Name()] == w.cur }
+
 // apply runs t until it finds nothing new, and reports whether the function
 // changed.
 func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 	changed := false
-	w.aside, w.suspected, w.stride = map[string]bool{}, map[string]bool{}, 1
+	w.aside, w.suspected, w.stride, w.unfinished = map[string]bool{}, map[string]bool{}, 1, false
 	for range 400 {
 		if ctx.Err() != nil {
 			return changed, nil
@@ -151,6 +159,9 @@ func (w *work) apply(ctx context.Context, t Transform) (bool, error) {
 		}
 		changed = changed || ok
 		if !again || w.circling {
+			if ctx.Err() == nil && !w.unfinished {
+				w.rest[t.Name()] = w.cur
+			}
 			break
 		}
 	}
@@ -186,20 +197,21 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		w.refused.add(&w.refused.Cost, w.cur, what, fmt.Sprintf("costs more: %.3f -> %.3f ns, %d -> %d slots", w.est.Total(), est.Total(), w.est.Slots, est.Slots))
 		return false, none, nil
 	}
-	// A proof of a large function takes longer than its load.
-	loadFirst := len(cand.Insns) > largeFunction
-	res := GateResult{Accepted: true}
-	var err error
-	if loadFirst {
-		if res, err = w.load(ctx, t, cand, changes, what, est); err != nil || !res.Accepted {
-			return false, res, err
-		}
-	}
 	prove := w.opt.Prover.Prove
 	if p, ok := w.opt.Prover.(WholeProver); ok && len(changes) == 1 {
 		prove = p.ProveWhole
 	}
-	proof := prove(ctx, w.cur, cand)
+	q := &question{t, cand, changes, what, est}
+	res, proof := none, Proof{}
+	var err error
+	large := len(cand.Insns) > largeFunction
+	if large {
+		if res, proof, err = w.both(ctx, q, prove); err != nil || !res.Accepted {
+			return false, res, err
+		}
+	} else {
+		proof = prove(ctx, w.cur, cand)
+	}
 	if w.proof = proof; !proof.Equal {
 		if ctx.Err() == nil {
 			w.refused.add(&w.refused.Proof, w.cur, what, proof.Verdict+": "+proof.Reason)
@@ -207,8 +219,8 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		}
 		return false, none, nil
 	}
-	if !loadFirst {
-		if res, err = w.load(ctx, t, cand, changes, what, est); err != nil || !res.Accepted {
+	if !large {
+		if res, err = w.load(ctx, q); err != nil || !res.Accepted {
 			return false, res, err
 		}
 	}

@@ -22,10 +22,13 @@ type Traffic struct {
 	Maps map[string][]interp.Entry
 }
 
-// Bounds of the work: runs of a program, instructions in a run, and the bytes
-// of maps that are carried from run to run.
+// MaxRuns is how often a program is run at most: of more packets or contexts that
+// many are picked.
+const MaxRuns = 256
+
+// Bounds of the work: instructions in a run, and the bytes of maps that are carried
+// from run to run.
 const (
-	maxRuns    = 256
 	maxSteps   = 1 << 16
 	maxCarried = 1 << 16
 	// Bytes of maps that are set up in all runs of a program, but for the first runs.
@@ -116,7 +119,7 @@ func run(f *prog.Func, callee func(string) *prog.Func, t Traffic, counts map[*pr
 	profile := m.Profile(p)
 	gen := interp.NewGenerator(f, group, t.Packets, 1)
 	good := 0
-	runs := maxRuns
+	runs := MaxRuns
 	if n := max(len(t.Packets), len(t.Contexts)); n > 0 {
 		runs = min(runs, n)
 	}
