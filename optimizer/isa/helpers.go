@@ -51,6 +51,9 @@ type Helper struct {
 	// WritesMaps, WritesPacket, WritesCtx: memory the helper changes beyond its
 	// pointer arguments.
 	WritesMaps, WritesPacket, WritesCtx bool
+	// OnlyHash: of the context, the helper changes no more than a packet's hash, and
+	// only of a struct __sk_buff.
+	OnlyHash bool
 	// Known is false for the opaque row that stands for an unknown helper.
 	Known bool
 }

@@ -22,8 +22,8 @@ func init() {
 		{ID: 99, Name: "skc_lookup_tcp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true},
 		// Fields of the packet or the connection.
 		{ID: 30, Name: "skb_set_tunnel_opt", Args: args(ArgCtx, ArgMemRead, ArgSize), WritesCtx: true},
-		{ID: 41, Name: "set_hash_invalid", Args: args(ArgCtx), WritesCtx: true},
-		{ID: 48, Name: "set_hash", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
+		{ID: 41, Name: "set_hash_invalid", Args: args(ArgCtx), WritesCtx: true, OnlyHash: true},
+		{ID: 48, Name: "set_hash", Args: args(ArgCtx, ArgScalar), WritesCtx: true, OnlyHash: true},
 		{ID: 59, Name: "sock_ops_cb_flags_set", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 61, Name: "msg_apply_bytes", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 62, Name: "msg_cork_bytes", Args: args(ArgCtx, ArgScalar), WritesCtx: true},

@@ -68,7 +68,7 @@ func init() {
 		{ID: 20, Name: "skb_get_tunnel_key", Args: args(ArgCtx, ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 21, Name: "skb_set_tunnel_key", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar), WritesCtx: true},
 		{ID: 17, Name: "get_cgroup_classid", Args: args(ArgCtx), Purity: PureConst},
-		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesCtx: true},
+		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesCtx: true, OnlyHash: true},
 		{ID: 46, Name: "get_socket_cookie", Args: args(ArgCtx), WritesCtx: true},
 		{ID: 122, Name: "get_netns_cookie", Args: args(ArgCtx), Purity: PureConst},
 		{ID: 28, Name: "csum_diff", Args: args(ArgMemRead, ArgSize, ArgMemRead, ArgSize, ArgScalar), Purity: PureConst},

@@ -58,19 +58,21 @@ func (r *run) reloads(k int) (map[int]prog.Insn, bool) {
 		return nil, false
 	}
 	w, ok := r.webOf(prog.Succs(r.f, k)[0], x)
-	if !ok || !w.defs[k] || !r.updatesOnly(w, k) {
+	if !ok || !w.defs[k] {
 		return nil, false
 	}
 	value, ok := r.result(k)
 	if !ok {
 		return nil, false
 	}
-	lost := map[int]bool{} // points where a call came after the last use on some way
+	// Points where a call came after the last definition or use on some way.
+	lost := map[int]bool{}
+	touches := func(q int) bool { return w.uses[q] || w.defs[q] }
 	for changed := true; changed; {
 		changed = false
 		for p := range w.at {
 			for _, q := range r.predsOf(p) {
-				if q != k && !lost[p] && (r.f.Insns[q].IsCall() || lost[q] && !w.uses[q]) {
+				if w.at[q] && !lost[p] && (r.f.Insns[q].IsCall() || lost[q]) && !touches(q) {
 					lost[p], changed = true, true
 				}
 			}

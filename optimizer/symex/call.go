@@ -216,8 +216,9 @@ func (e *Engine) present(s *State, h *isa.Helper, m *prog.Map, key []smt.Term) b
 // after makes the memory that a helper may have changed new.
 func (e *Engine) after(s *State, h *isa.Helper, tok smt.Term) {
 	other := e.writesOther(s, h)
-	context := !h.WritesCtx && !h.ChangesPacket
-	keep := map[string]bool{"ctx": context, scratch: context, "pkt": !h.WritesPacket && !h.ChangesPacket && !other, "rec": !other}
+	sum := !h.WritesCtx && !h.ChangesPacket
+	context := sum || h.OnlyHash && e.skb() && s.Regs[isa.R1] == e.ctx
+	keep := map[string]bool{"ctx": context, scratch: context, hash: sum, "pkt": !h.WritesPacket && !h.ChangesPacket && !other, "rec": !other}
 	if h.WritesMaps || other {
 		e.havoc(s, tok, keep)
 		return

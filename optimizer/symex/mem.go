@@ -140,7 +140,9 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 		return nil
 	}
 	if class == "ctx" && base != e.ctx {
-		s.setMem(scratch, Chain{Token: c.UF("store", 0, e.context(s), addr, v)})
+		tok := c.UF("store", 0, e.context(s), addr, v)
+		s.setMem(scratch, Chain{Token: tok})
+		s.setMem(hash, Chain{Token: c.UF("mem:"+hash, 0, tok)})
 	}
 	ch := e.chain(s, class)
 	g := Group{Base: base, Bytes: map[int64]smt.Term{}}
@@ -223,13 +225,27 @@ func (e *Engine) clobberStack(s *State, tok smt.Term) {
 // bpf_convert_ctx_access).
 const scratch = "cb"
 
+// hash is the class of a packet's hash, which programs read and only helpers change.
+const hash = "hash"
+
+// skb: the context is a struct __sk_buff.
+func (e *Engine) skb() bool {
+	switch e.Type {
+	case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit:
+		return true
+	}
+	return false
+}
+
 // class is the class of n bytes at off from base.
 func (e *Engine) class(r Region, base smt.Term, off int64, n int) string {
-	const from, to = 48, 68 // of struct __sk_buff
-	if r.Kind == Context && base == e.ctx && off >= from && off+int64(n) <= to && off%int64(n) == 0 {
-		switch e.Type {
-		case prog.TypeSchedCLS, prog.TypeSchedACT, prog.TypeSocketFilter, prog.TypeCgroupSKB, prog.TypeLWTIn, prog.TypeLWTOut, prog.TypeLWTXmit:
+	const cb, sum, end = 48, 68, 72 // of struct __sk_buff
+	if r.Kind == Context && base == e.ctx && off%int64(n) == 0 && e.skb() {
+		switch to := off + int64(n); {
+		case off >= cb && to <= sum:
 			return scratch
+		case off >= sum && to <= end:
+			return hash
 		}
 	}
 	return r.class()
@@ -244,7 +260,7 @@ func (e *Engine) Scratch(addr smt.Term, n int) bool {
 
 // context is the whole context.
 func (e *Engine) context(s *State) smt.Term {
-	return e.C.UF("context", 0, e.Freeze(s, "ctx"), e.Freeze(s, scratch))
+	return e.C.UF("context", 0, e.Freeze(s, "ctx"), e.Freeze(s, scratch), e.Freeze(s, hash))
 }
 
 // contextPointer says whether a context field at off, read with n bytes, is

@@ -55,12 +55,12 @@ func (r Region) shared() bool { return r.Kind == MapValue || r.Kind == Scalar }
 
 // private names the classes that no map value lies in.
 func private(class string) bool {
-	return class == "pkt" || class == "ctx" || class == scratch || class == "rec"
+	return class == "pkt" || class == "ctx" || class == scratch || class == hash || class == "rec"
 }
 
 // keepPrivate makes all memory new but those classes.
 func keepPrivate() map[string]bool {
-	return map[string]bool{"ctx": true, scratch: true, "pkt": true, "rec": true}
+	return map[string]bool{"ctx": true, scratch: true, hash: true, "pkt": true, "rec": true}
 }
 
 // Coarse makes memory outside the frame coarser, for measuring what telling its
