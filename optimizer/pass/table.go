@@ -70,6 +70,7 @@ var table = []Pass{
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
 	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},
+	{Name: "deposit", Doc: "store a value before a branch instead of loading it again behind", run: deposit, values: true},
 	// Wider stores hide the ones that set their bytes before.
 	{Name: "widen-stores", Doc: "let stores cover bytes that they leave as they are", run: widenStores, values: true},
 	{Name: "gather", Doc: "store at once what is read at once", run: gather, values: true},
