@@ -11,9 +11,9 @@
 // zext(a, n) when the input is known to have nothing above n bits, is(a, v) when
 // it is known to be v, and bits(m) when only these bits of the result matter.
 // A comparison at the root stands for a conditional jump, a store at the root for a
-// store: stx16(a, b, c0) writes b at a+c0. Loads may stand anywhere, ldx8(a, c0);
-// all see memory as it is at the root, and the right side loads no byte that the
-// left side does not. Offsets are immediates like others.
+// store: stx16(a, b, c0) writes b at a+c0, and then(x, y) does what the stores x and y
+// do, in this order. Loads may stand anywhere, ldx8(a, c0); all see memory as it is
+// before the stores, and the right side loads no byte that the left side does not. Offsets are immediates like others.
 //
 // The word before says how far the rule can be trusted: "proved" in general form
 // by Z3, or "site" when only instances were. It makes no difference to what

@@ -30,13 +30,14 @@ func encodable(n *slice.Node, x int64) bool {
 	return x == int64(int32(x))
 }
 
-// effect is what a side of a rule computes; of a store also the address, and as
-// many bits as it writes.
-type effect struct{ value, addr smt.Term }
+// effect is what a side of a rule computes, or the bytes that it stores, in order.
+type effect struct {
+	value       smt.Term
+	addr, bytes []smt.Term
+}
 
-// memory holds the bytes that the loads of a rule read. Nothing is known of them
-// but that equal addresses have equal bytes: a rule has no store that a load could
-// see.
+// memory holds the bytes of memory before the rule's stores: loads see no others.
+// Nothing is known of them but that equal addresses have equal bytes.
 type memory struct {
 	c           *smt.Ctx
 	addr, bytes []smt.Term
@@ -61,12 +62,26 @@ func (m *memory) claims() (out []smt.Term) {
 	return out
 }
 
-// access makes the terms of a load or store.
-func (m *memory) access(row *isa.Row, addr, value smt.Term) effect {
-	c := m.c
-	if row.Kind == isa.KindStore {
-		return effect{c.Extract(value, 0, row.Width), addr}
+// after is the byte at an address when the stores are made.
+func (m *memory) after(e *effect, addr smt.Term) smt.Term {
+	v := m.byte(addr)
+	for i := range e.addr {
+		v = m.c.Ite(m.c.Eq(addr, e.addr[i]), e.bytes[i], v)
 	}
+	return v
+}
+
+// store adds a store.
+func (e *effect) store(c *smt.Ctx, row *isa.Row, addr, value smt.Term) {
+	for k := range row.Width / 8 {
+		e.addr = append(e.addr, c.Add(addr, c.Const(uint64(k), 64)))
+		e.bytes = append(e.bytes, c.Extract(value, 8*k, 8))
+	}
+}
+
+// load makes the term of a load.
+func (m *memory) load(row *isa.Row, addr smt.Term) smt.Term {
+	c := m.c
 	var v smt.Term
 	for k := range uint64(row.Width / 8) {
 		b := m.byte(c.Add(addr, c.Const(k, 64)))
@@ -77,9 +92,9 @@ func (m *memory) access(row *isa.Row, addr, value smt.Term) effect {
 		}
 	}
 	if row.Signed {
-		return effect{value: c.SExt(v, 64)}
+		return c.SExt(v, 64)
 	}
-	return effect{value: c.ZExt(v, 64)}
+	return c.ZExt(v, 64)
 }
 
 // Prove asks the solver whether the rule holds for all inputs and immediates
@@ -115,6 +130,7 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 	m := memory{c: c}
 	side := func(t *slice.Term) (effect, error) {
 		vals := make([]smt.Term, len(t.Nodes))
+		var out effect
 		at := func(r slice.Ref) smt.Term {
 			if i, ok := r.IsInput(); ok {
 				return in[i]
@@ -143,16 +159,14 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 					claims = append(claims, c.Eq(imm, c.SExt(c.Extract(imm, 0, 32), 64)))
 				}
 			}
-			if n.IsMemory() {
-				base := n.B
-				if row.Kind == isa.KindStore {
-					base = n.A
-				}
-				x := m.access(row, c.Add(at(base), imm), at(n.B))
-				if row.Kind == isa.KindStore {
-					return x, nil
-				}
-				vals[i] = x.value
+			switch {
+			case row.Kind == isa.KindStore:
+				vals[i] = c.Add(at(n.A), imm) // where to
+				continue
+			case row.Kind == isa.KindLoad:
+				vals[i] = m.load(row, c.Add(at(n.B), imm))
+				continue
+			case n.Op == slice.Then:
 				continue
 			}
 			e := row.Result
@@ -164,7 +178,13 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 				vals[i] = c.ZExt(vals[i], 64)
 			}
 		}
-		return effect{value: at(t.Root)}, nil
+		for _, k := range t.Stores() {
+			out.store(c, isa.RowOf(t.Nodes[k].Op), vals[k], at(t.Nodes[k].B))
+		}
+		if !t.IsStore() {
+			out.value = at(t.Root)
+		}
+		return out, nil
 	}
 	x, err := side(&r.From)
 	if err != nil {
@@ -181,10 +201,14 @@ func (r *Rule) claim(c *smt.Ctx) ([]smt.Term, error) {
 		}
 		claims = append(claims, c.Ne(t, konst(0)))
 	}
-	claims = append(claims, m.claims()...)
 	if r.From.IsStore() {
-		claims = append(claims, c.Or(c.Ne(x.addr, y.addr), c.Ne(x.value, y.value)))
+		differ := c.Bool(false)
+		for _, addr := range slices.Concat(x.addr, y.addr) {
+			differ = c.Or(differ, c.Ne(m.after(&x, addr), m.after(&y, addr)))
+		}
+		claims = append(claims, append(m.claims(), differ)...)
 	} else {
+		claims = append(claims, m.claims()...)
 		claims = append(claims, c.Ne(c.And(x.value, konst(r.Bits)), c.And(y.value, konst(r.Bits))))
 	}
 	for _, t := range claims {

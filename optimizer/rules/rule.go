@@ -108,17 +108,19 @@ func (r *Rule) read(lhs, rhs, conds string) error {
 	return nil
 }
 
-// sameStore: stores stand at the root, on both sides and of one width.
+// sameStore: stores stand outside of everything else, on both sides.
 func sameStore(from, to *slice.Term) error {
 	for _, t := range []*slice.Term{from, to} {
+		stores := t.Stores()
 		for i := range t.Nodes {
-			if isa.RowOf(t.Nodes[i].Op).Kind == isa.KindStore && t.Root != slice.Ref(i) {
+			row := isa.RowOf(t.Nodes[i].Op)
+			if row.Kind == isa.KindStore && !slices.Contains(stores, slice.Ref(i)) || t.Nodes[i].Op == slice.Then && stores == nil {
 				return errors.New("a store stands outside of everything else")
 			}
 		}
 	}
-	if from.IsStore() != to.IsStore() || from.IsStore() && from.Nodes[from.Root].Op != to.Nodes[to.Root].Op {
-		return errors.New("a store must stay one of the same width")
+	if from.IsStore() != to.IsStore() {
+		return errors.New("a store must stay one")
 	}
 	return nil
 }

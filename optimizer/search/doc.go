@@ -10,7 +10,8 @@
 // (for each value the one that a joining operation would need is looked up), and
 // taken apart from the root (shifts, masks, swaps, extensions) until a value
 // matches what is left. Of the bytes that a slice loads, loads of all widths are
-// values like others. Conditions are rebuilt from values, with limits derived
+// values like others. Of stores to neighbouring bytes one is made, of the value that
+// they write together. Conditions are rebuilt from values, with limits derived
 // from where they change. Windows with equal facts share a bank, equal windows
 // an answer.
 //

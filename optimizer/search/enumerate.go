@@ -93,7 +93,7 @@ func (e *Enumerator) Shorter(p *Problem) []slice.Term {
 		case p.Term.IsBranch():
 			found = e.branch(p)
 		case p.Term.IsStore():
-			found = e.keep(p, direct(p))
+			found = e.keep(p, slices.Concat(direct(p), e.joined(p), halved(p)))
 		default:
 			found = e.value(p)
 		}

@@ -24,7 +24,7 @@ func (l leaf) node() slice.Node {
 // run carries out the load on tests of its input.
 func (l leaf) run(base *interp.Lanes) (out interp.Lanes) {
 	var m *slice.Memory
-	m.Access(l.op, l.off, base, base, &out)
+	m.Access(l.op, l.off, base, &out)
 	return out
 }
 
@@ -93,6 +93,9 @@ func memoryNear(r *rand.Rand, t *slice.Term, near []uint64, in []interp.Lanes) *
 func direct(p *Problem) []found {
 	t := &p.Term
 	n := t.Nodes[t.Root]
+	if n.Op == slice.Then {
+		return nil
+	}
 	in, at, ok := t.Place(n.A, n.Imm)
 	if _, already := n.A.IsInput(); already || !ok || at != int64(int16(at)) {
 		return nil

@@ -10,7 +10,7 @@
 // Lower turns a term back into instructions for a site, and Apply puts them
 // there.
 //
-// Loads are operations, and a store may be the root (see memory.go).
+// Loads are operations, and stores may be the root (see memory.go, stores.go).
 //
 // Nothing here is trusted: a rewritten function is proved like any other.
 //

@@ -162,16 +162,28 @@ func (x *finder) onlyWithin(q int, in map[int]bool) bool {
 	return !x.live.After[x.trace[last]].Has(r)
 }
 
-// grow makes slices of root by adding one defining instruction after the
-// other, the latest first.
+// grow makes slices of root, a store also with others before it.
 func (x *finder) grow(root int) {
 	x.look(root)
 	last := len(x.trace) - 1
-	in := map[int]bool{last: true}
+	stores, cut := x.storesBefore()
+	for _, n := range slices.Backward(cut) {
+		in := map[int]bool{last: true}
+		for _, q := range stores[:n] {
+			in[q] = true
+		}
+		x.addDefinitions(in, MaxRemoved+n)
+	}
+	x.addDefinitions(map[int]bool{last: true}, MaxRemoved)
+}
+
+// addDefinitions makes slices by adding one defining instruction after the other to
+// the members, the latest first.
+func (x *finder) addDefinitions(in map[int]bool, most int) {
 	blocked := map[int]bool{}
 	var made []*Site
 	made = append(made, x.sites(in)...)
-	for len(in) <= MaxRemoved {
+	for len(in) <= most {
 		next := -1
 		for p := range in {
 			i := &x.f.Insns[x.trace[p]]
@@ -272,7 +284,12 @@ func (x *finder) site(in map[int]bool, fold bool) *Site {
 		regs, facts = append(regs, r), append(facts, fact)
 		return Input(len(regs) - 1), true
 	}
-	var value Ref
+	type placed struct {
+		off int16
+		ref Ref
+	}
+	var stores []placed
+	var value, joined Ref
 	for p := first; p <= last; p++ {
 		if !in[p] {
 			continue
@@ -300,12 +317,24 @@ func (x *finder) site(in map[int]bool, fold bool) *Site {
 		case isa.KindLoad:
 			imm = int64(i.Off)
 		}
-		value = b.Add(op, a, c, imm)
-		at[p] = value
+		v := b.Add(op, a, c, imm)
+		at[p] = v
+		if i.Row().Kind == isa.KindStore {
+			stores = append(stores, placed{i.Off, v})
+		}
+		value = v
 		s.Slots += i.Slots()
 		if p < last {
 			s.Removed = append(s.Removed, x.trace[p])
 		}
+	}
+	// They do not meet: one order is as good as another.
+	slices.SortStableFunc(stores, func(a, b placed) int { return int(a.off) - int(b.off) })
+	for k, s := range stores {
+		if value = s.ref; k > 0 {
+			value = b.Then(joined, s.ref)
+		}
+		joined = value
 	}
 	t, from := b.Term(value)
 	if t.Inputs > MaxInputs {

@@ -89,6 +89,10 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 		l.place(i+1, at, busy, append(slices.Clip(code), isa.Insn{Op: n.Op, Dst: reg(n.A), Src: reg(n.B), Imm: n.Imm}), slots+1)
 		return
 	}
+	if n.Op == Then {
+		l.place(i+1, at, busy, code, slots)
+		return
+	}
 	if row.Kind == isa.KindStore {
 		l.place(i+1, at, busy, append(slices.Clip(code), l.store(n, row, reg)), slots+1)
 		return
@@ -139,15 +143,15 @@ func (l *lowering) place(i int, at []isa.Reg, busy isa.RegSet, code []isa.Insn, 
 	}
 }
 
-// inline: node i is a constant that the store at the root holds itself.
+// inline: node i is a constant that the stores which use it hold themselves.
 func (l *lowering) inline(i int) bool {
-	root := len(l.t.Nodes) - 1
 	n := &l.t.Nodes[i]
-	if n.Op != isa.LoadImm || n.Imm != int64(int32(n.Imm)) || !l.t.IsStore() || int(l.t.Root) != root || int(l.t.Nodes[root].B) != i {
+	if n.Op != isa.LoadImm || n.Imm != int64(int32(n.Imm)) || int(l.t.Root) == i {
 		return false
 	}
 	for k := range l.t.Nodes {
-		if l.t.Nodes[k].A == Ref(i) || k != root && l.t.Nodes[k].B == Ref(i) {
+		m := &l.t.Nodes[k]
+		if m.A == Ref(i) || m.B == Ref(i) && isa.RowOf(m.Op).Kind != isa.KindStore {
 			return false
 		}
 	}

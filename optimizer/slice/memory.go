@@ -11,18 +11,18 @@ import (
 
 // Memory in terms: a load is an operation on its base whose immediate is the
 // offset, and may stand anywhere; a store of a register, or of a constant, stands
-// at the root, where it says what is written and where. A term's loads all see
-// memory as it is at the root: what may write between them and the root keeps a
-// load out of the slice.
+// at the root, where it says what is written and where, or there are several (see
+// Then). A term's loads all see memory as it is before its stores: what may write
+// between them and the root keeps a load out of the slice.
 
 // isMemory: the row accesses memory, in a form that terms have.
 func isMemory(row *isa.Row) bool {
 	return row.Kind == isa.KindLoad || row.Kind == isa.KindStore && !row.Imm
 }
 
-// IsStore reports whether the term is a store.
+// IsStore reports whether the term is a store, or several.
 func (t *Term) IsStore() bool {
-	return t.Root >= 0 && isa.RowOf(t.Nodes[t.Root].Op).Kind == isa.KindStore
+	return t.Root >= 0 && (t.Nodes[t.Root].Op == Then || isa.RowOf(t.Nodes[t.Root].Op).Kind == isa.KindStore)
 }
 
 // valued: the term leaves a value in a register.
@@ -119,17 +119,9 @@ func (m *Memory) byte(lane int, at uint64) uint64 {
 	return mix(at*0x9e3779b97f4a7c15+1) >> 56
 }
 
-// Access carries out a load or store of all states. A store leaves a number that
-// tells where and what it writes, in a width.
-func (m *Memory) Access(op isa.Op, off int64, a, b, out *interp.Lanes) {
+// Access carries out a load of all states.
+func (m *Memory) Access(op isa.Op, off int64, b, out *interp.Lanes) {
 	row := isa.RowOf(op)
-	if row.Kind == isa.KindStore {
-		for i := range out {
-			v := b[i] << (64 - row.Width) >> (64 - row.Width)
-			out[i] = mix(mix(a[i]+uint64(off)) ^ v + uint64(row.Width))
-		}
-		return
-	}
 	for i := range out {
 		v := uint64(0)
 		for k := range uint64(row.Width / 8) {

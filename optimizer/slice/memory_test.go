@@ -76,14 +76,14 @@ func TestStoresAreLowered(t *testing.T) {
 // Loads that meet agree on the bytes that they share, and what was put into memory
 // is read.
 func TestMemoryIsBytes(t *testing.T) {
-	var a, b interp.Lanes
+	var a interp.Lanes
 	for i := range a {
 		a[i] = uint64(1000 * i)
 	}
 	m := new(Memory)
 	m.Put(3, 3005, 2, 0xbeef)
 	load := func(w uint8, off int64) (out interp.Lanes) {
-		m.Access(isa.Load(w, false), off, &b, &a, &out)
+		m.Access(isa.Load(w, false), off, &a, &out)
 		return out
 	}
 	wide, low, high := load(64, 0), load(32, 0), load(32, 4)
@@ -95,16 +95,35 @@ func TestMemoryIsBytes(t *testing.T) {
 	if x := load(16, 5); x[3] != 0xbeef || x[2] == 0xbeef {
 		t.Errorf("read %x", x)
 	}
-	var s, u interp.Lanes
-	a[0], b[0] = 8, 0x1ff
-	m.Access(isa.Store(8, false), 0, &a, &b, &s)
-	a[0], b[0] = 4, 0xff
-	m.Access(isa.Store(8, false), 4, &a, &b, &u)
-	if s[0] != u[0] {
-		t.Error("the same store is two")
+}
+
+// Stores are equal that leave the same bytes at the same places.
+func TestWhatStoresWrite(t *testing.T) {
+	run := func(text string, a, b uint64) uint64 {
+		x, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := make([]interp.Lanes, 2)
+		in[0][0], in[1][0] = a, b
+		return x.Run(in, nil, make([]interp.Lanes, len(x.Nodes)))[0]
 	}
-	m.Access(isa.Store(8, false), 5, &a, &b, &u)
-	if s[0] == u[0] {
-		t.Error("stores to two places are one")
+	for _, c := range []struct {
+		a, b  string
+		b1    uint64
+		equal bool
+	}{
+		{"stx8(a, b, 4)", "stx8(add64(a, 4), b, 0)", 0x1ff, true},
+		{"stx8(a, b, 4)", "stx8(a, b, 5)", 0x1ff, false},
+		{"stx8(a, b, 4)", "stx8(a, add64(b, 256), 4)", 0x1ff, true},
+		{"then(stx8(a, b, 4), stx8(a, rsh64(b, 8), 5))", "stx16(a, b, 4)", 0x1234, true},
+		{"then(stx8(a, rsh64(b, 8), 5), stx8(a, b, 4))", "stx16(a, b, 4)", 0x1234, true},
+		{"then(stx8(a, rsh64(b, 8), 4), stx8(a, b, 5))", "stx16(a, b, 4)", 0x1234, false},
+		{"then(stx8(a, 0, 4), stx16(a, b, 4))", "stx16(a, b, 4)", 0x1234, true},
+		{"then(stx16(a, b, 4), stx8(a, 0, 4))", "stx16(a, b, 4)", 0x1234, false},
+	} {
+		if got := run(c.a, 1<<20, c.b1) == run(c.b, 1<<20, c.b1); got != c.equal {
+			t.Errorf("%s and %s: equal is %v", c.a, c.b, got)
+		}
 	}
 }

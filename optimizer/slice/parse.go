@@ -77,6 +77,14 @@ func (p *termParser) value(e ast.Expr) (Ref, error) {
 		if !ok {
 			break
 		}
+		if name.Name == thenName && len(x.Args) == 2 {
+			a, err := p.value(x.Args[0])
+			if err != nil {
+				return 0, err
+			}
+			b, err := p.value(x.Args[1])
+			return p.intern(Node{Then, a, b, 0}), err
+		}
 		op := isa.ByName(name.Name)
 		row := isa.RowOf(op)
 		if op == 0 || row.Kind != isa.KindALU && row.Kind != isa.KindCondJump && !isMemory(row) {

@@ -33,7 +33,7 @@ type Node struct {
 }
 
 // Term is a computation of one value, of a branch condition when the root is
-// a comparison, or of a store. Nodes come after their operands.
+// a comparison, or of stores. Nodes come after their operands.
 type Term struct {
 	Inputs int
 	Nodes  []Node
@@ -231,6 +231,10 @@ func (t *Term) Canonical() (Term, []int) {
 		return at[r]
 	}
 	for i, n := range t.Nodes {
+		if n.Op == Then {
+			at[i] = b.Then(ref(n.A), ref(n.B))
+			continue
+		}
 		at[i] = b.Add(n.Op, ref(n.A), ref(n.B), n.Imm)
 	}
 	return b.Term(ref(t.Root))
@@ -286,9 +290,15 @@ func (t *Term) Run(in []interp.Lanes, m *Memory, scratch []interp.Lanes) *interp
 	}
 	for i := range t.Nodes {
 		n := &t.Nodes[i]
-		if !interp.Lockstep(n.Op, uint64(n.Imm), at(n.A), at(n.B), &scratch[i]) {
-			m.Access(n.Op, n.Imm, at(n.A), at(n.B), &scratch[i])
+		if isa.RowOf(n.Op).Kind == isa.KindStore || n.Op == Then {
+			continue
 		}
+		if !interp.Lockstep(n.Op, uint64(n.Imm), at(n.A), at(n.B), &scratch[i]) {
+			m.Access(n.Op, n.Imm, at(n.B), &scratch[i])
+		}
+	}
+	if t.IsStore() {
+		scratch[t.Root] = t.written(t.Stores(), at)
 	}
 	return at(t.Root)
 }
@@ -297,7 +307,7 @@ func (t *Term) Run(in []interp.Lanes, m *Memory, scratch []interp.Lanes) *interp
 func (t *Term) MinCPU() int {
 	m := 1
 	for _, n := range t.Nodes {
-		if n.Op != isa.LoadImm {
+		if n.Op != isa.LoadImm && n.Op != Then {
 			m = max(m, int(isa.RowOf(n.Op).MinCPU))
 		}
 	}
@@ -333,6 +343,9 @@ func (t *Term) Text(imm func(i int) string) string {
 		}
 		if n.HasImm() {
 			args = append(args, number(int(r)))
+		}
+		if n.Op == Then {
+			return thenName + "(" + strings.Join(args, ", ") + ")"
 		}
 		return isa.RowOf(n.Op).Name + "(" + strings.Join(args, ", ") + ")"
 	}
