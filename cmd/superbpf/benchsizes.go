@@ -35,7 +35,8 @@ func benchSizesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sizes [OBJECT.o | FOLDER ...]",
 		Short: "Optimize a suite at every instruction set level, or any objects, and compare sizes",
-		Long: `Optimizes without timing and tabulates the slots before and after. Without
+		Long: `Optimizes without timing and tabulates the slots before and after: those that are
+loaded, of a subprogram with each program that contains it. Without
 arguments: a suite, for each instruction set level the best that clang -O1, -O2,
 -O3 and -Os give. With arguments: those objects, and all of those folders, as they
 are. What the kernel refuses or nobody can read is counted apart.
@@ -73,7 +74,7 @@ Tables go to OUT. Exit code 1 if an object failed in a way that it should not ha
 // shrunk is what became of one object.
 type shrunk struct {
 	name          string
-	before, after int // slots of the functions that the kernel accepts
+	before, after int // slots loaded with the programs that the kernel accepts
 	refused       int // functions of programs that it does not
 	took          time.Duration
 	err           error
@@ -116,11 +117,9 @@ func (s *sizesSettings) shrink(ctx context.Context, name string, raw []byte) (r 
 	for _, fr := range res.Functions {
 		if fr.Skipped != "" {
 			r.refused++
-			continue
 		}
-		r.before += fr.Before.Slots
-		r.after += fr.After.Slots
 	}
+	r.before, r.after = res.LoadedSlots()
 	return r
 }
 

@@ -116,6 +116,12 @@ the others do. A program that cannot be read or that the kernel refuses as it is
 unchanged, with the reason below the table; the others are optimized all the
 same. Ctrl-C ends the search; the best result so far is still written.
 
+The body of a static function may take the place of calls of it, where that pays;
+one that is called no more stays in the object, but loaders leave it out. Global
+functions stay calls: other programs may replace or trace them (freplace, fentry),
+and a linker weak ones. Who traces a static function uses --disable inline. So
+does who resolves stack traces by the names of the program's own functions.
+
 -O1 takes about a second for 500 instructions, and times no candidates; -O2 about
 ten, -O3 a minute; large functions get more. These budgets are counted in steps
 of work, so that the same input, options and seed give the same bytes (with

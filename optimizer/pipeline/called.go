@@ -114,6 +114,39 @@ func (d *driver) topDown() []int {
 	return post
 }
 
+// LoadedSlots counts the slots that are loaded with the programs that were worked on,
+// before and after: of a subprogram with each of them.
+func (r *Result) LoadedSlots() (before, after int) {
+	var in, out []*prog.Func
+	for k := range r.Functions {
+		in, out = append(in, r.Functions[k].Input), append(out, r.Functions[k].Output)
+	}
+	graph := newCallGraph(in)
+	total := func(funcs []*prog.Func, from int) int {
+		n, seen := 0, map[int]bool{}
+		var visit func(j int)
+		visit = func(j int) {
+			if seen[j] {
+				return
+			}
+			seen[j] = true
+			n += funcs[j].Slots()
+			for _, t := range graph.targets(funcs[j], false) {
+				visit(t)
+			}
+		}
+		visit(from)
+		return n
+	}
+	for k := range r.Functions {
+		if fr := &r.Functions[k]; fr.Entry && fr.Skipped == "" {
+			before += total(in, k)
+			after += total(out, k)
+		}
+	}
+	return before, after
+}
+
 // countLoaded prices functions that are called no more at nothing.
 func (r *Result) countLoaded(obj Object) {
 	d := &driver{obj: obj, replaced: r.Replaced, graph: newCallGraph(obj.Functions())}

@@ -99,6 +99,14 @@ func TestSlotsOfWhatIsCalled(t *testing.T) {
 		if five.Uncalled != c.uncalled || (five.After.Slots == 0) != c.uncalled || (len(main.Steps) > 0) != c.uncalled {
 			t.Errorf("%d steps, %d + %d slots: want the function gone: %v\n%s", len(main.Steps), main.After.Slots, five.After.Slots, c.uncalled, c.text)
 		}
+		before := o.fs[0].Slots() + o.fs[1].Slots()
+		after := main.Output.Slots()
+		if !c.uncalled {
+			after = before
+		}
+		if b, a := res.LoadedSlots(); b != before || a != after {
+			t.Errorf("%d -> %d slots are loaded, want %d -> %d", b, a, before, after)
+		}
 		if !c.uncalled {
 			continue
 		}
