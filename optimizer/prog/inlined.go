@@ -76,14 +76,17 @@ func Enterable(g *Func) error {
 			if h := int32(in.Imm); slices.Contains(frameHelpers, h) || isa.HelperOf(h).Name == "" {
 				return fmt.Errorf("%s: a call of helper %d may depend on the function that it is in", g.Name, h)
 			}
-		case isa.KindCallKfunc:
-			return fmt.Errorf("%s: a kernel function may depend on the function that calls it", g.Name)
-		case isa.KindCallFunc:
-			if in.Ref == nil || in.Ref.Kind != RefFunc || in.Ref.Name == g.Name {
-				return fmt.Errorf("%s calls what is not known, or itself", g.Name)
+		case isa.KindCallKfunc, isa.KindCallFunc:
+			switch r := in.Ref; {
+			case r == nil || r.Kind != RefFunc && r.Kind != RefKfunc:
+				return fmt.Errorf("%s calls what is not known", g.Name)
+			case r.Kind == RefFunc && r.Name == g.Name:
+				return fmt.Errorf("%s calls itself", g.Name)
+			case r.Kind == RefKfunc && r.Name == "bpf_throw":
+				return fmt.Errorf("%s throws an exception, which walks the call stack", g.Name)
 			}
 		}
-		if in.Ref != nil && in.Ref.Kind == RefOpaque {
+		if in.Ref != nil && in.Ref.Kind == RefOpaque && (in.Ref.Name == "" || in.Row().Kind != isa.KindLoadImm) {
 			return fmt.Errorf("%s refers to %s, which is not known", g.Name, in.Ref.Name)
 		}
 	}
