@@ -6,9 +6,10 @@ import (
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
-// removable: executing the instruction has no effect but the registers that it
+// removable: executing instruction k has no effect but the registers that it
 // writes. Loads are: the input's loads are known to be safe.
-func removable(in *prog.Insn) bool {
+func removable(f *prog.Func, g *prog.CFG, k int) bool {
+	in := &f.Insns[k]
 	switch in.Row().Kind {
 	case isa.KindALU, isa.KindLoadImm, isa.KindLoad, isa.KindAddrCast:
 		return true
@@ -22,7 +23,7 @@ func removable(in *prog.Insn) bool {
 				return false
 			}
 		}
-		return true
+		return !h.MapValue || !prog.MapGiven(f, g, k).Marks()
 	}
 	return false
 }
@@ -39,7 +40,7 @@ func deadCode(r *run) {
 			}
 			continue
 		}
-		if removable(in) && in.Def()&r.live.After[k] == 0 && r.ok(k, "result unused: %s", text(in)) {
+		if removable(r.f, r.cfg, k) && in.Def()&r.live.After[k] == 0 && r.ok(k, "result unused: %s", text(in)) {
 			r.nop(k)
 		}
 	}
@@ -59,7 +60,7 @@ func Clean(f *prog.Func) {
 		live := prog.NewLiveness(g)
 		for k := range f.Insns {
 			in := &f.Insns[k]
-			if in.Op != isa.Nop && removable(in) && in.Def()&live.After[k] == 0 {
+			if in.Op != isa.Nop && removable(f, g, k) && in.Def()&live.After[k] == 0 {
 				f.Insns[k] = prog.New(isa.Insn{Op: isa.Nop})
 			}
 			if kind := in.Row().Kind; (kind == isa.KindJump || kind == isa.KindCondJump) && in.Target >= 0 {

@@ -11,7 +11,7 @@ import (
 // The loader may complete the instruction: equal records give equal terms.
 func (r *run) result(k int) (smt.Term, bool) {
 	in := &r.f.Insns[k]
-	core := in.Ref != nil && in.Ref.Kind == prog.RefCORE && removable(in)
+	core := in.Ref != nil && in.Ref.Kind == prog.RefCORE && removable(r.f, r.cfg, k)
 	if r.vals.Before[k] == nil || !plain(in) && !core {
 		return 0, false
 	}

@@ -130,6 +130,27 @@ type Map struct {
 	ReadOnly bool
 }
 
+// Marks reports whether a lookup changes the map: one that drops what was unused for
+// the longest time notes each use (htab_lru_map_lookup_elem in kernel/bpf/hashtab.c).
+// A map of which nothing is known, nil, may do so.
+func (m *Map) Marks() bool {
+	return m == nil || m.Type == MapLRUHash || m.Type == MapLRUPerCPUHash
+}
+
+// MapGiven is the map whose address the call k gets as its first argument, nil if
+// the block does not tell.
+func MapGiven(f *Func, g *CFG, k int) *Map {
+	for at := k - 1; at >= g.Blocks[g.BlockOf[k]].From; at-- {
+		if in := &f.Insns[at]; in.Def().Has(isa.R1) {
+			if in.Ref != nil && in.Ref.Kind == RefMap {
+				return in.Ref.Map
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
 // Type is enum bpf_prog_type of include/uapi/linux/bpf.h.
 type Type uint32
 

@@ -97,13 +97,17 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	default: // PureFresh and effects: the order counts
 		key = append(key, s.Effect, memory)
 	}
-	if e.Unused && h.Droppable() {
+	marks := h.MapValue && m.Marks()
+	if e.Unused && h.Droppable() && !marks {
 		e.clobber(s, 0) // as if it were not there
 		return nil
 	}
 	tok := e.token(h.Name, s, key...)
 	if h.Purity == isa.PureNone || h.Purity == isa.PureFresh {
 		s.Effect = tok
+	}
+	if marks {
+		e.mark(s, tok)
 	}
 	result := c.UF("result", 64, tok)
 	if h.MapValue {
@@ -129,6 +133,22 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 	}
 	e.clobber(s, result)
 	return nil
+}
+
+// marked is a lookup that its map takes note of, and what came before it.
+type marked struct{ before, lookup smt.Term }
+
+// mark makes a lookup an effect. The same lookup again, with no other effect in
+// between, changes nothing.
+func (e *Engine) mark(s *State, lookup smt.Term) {
+	for at, ok := e.marks[s.Effect]; ok; at, ok = e.marks[at.before] {
+		if at.lookup == lookup {
+			return
+		}
+	}
+	before := s.Effect
+	s.Effect = e.C.UF("marked", 0, before, lookup)
+	e.marks[s.Effect] = marked{before, lookup}
 }
 
 // accessSize is the number of bytes behind a pointer argument, where known.
