@@ -65,7 +65,7 @@ func (s *sim) newCut(at, qt int) *cut {
 	k := &cut{id: len(s.order), at: at, qt: qt, mem: map[string]int{}}
 	// No other proof in this context has these names: that terms do not mention
 	// a cut's variables before it is entered is relied on.
-	k.prefix = fmt.Sprintf("cut%d.%d.", s.v.sims, k.id)
+	k.prefix = fmt.Sprintf("%s%d.%d.", cutName, s.v.sims, k.id)
 	if s.alone() {
 		k.prefix = s.names[at]
 	}

@@ -44,10 +44,12 @@ type local struct {
 }
 
 // place is a pair of points where the two functions are in one state, but for
-// registers that are more in the second by what ahead says.
+// registers that are more in the second by what ahead says, and those of the second
+// that hold something else: what the first reads there no more.
 type place struct {
 	at, qt int
 	ahead  [isa.NumRegs]int64
+	holds  [isa.NumRegs]smt.Term
 }
 
 // maxRounds bounds how often the windows are run again because frames differ in more
@@ -150,9 +152,13 @@ func (l *local) run(ctx context.Context, first bool) (r Result, places []int, al
 
 func (l *local) push(at place) {
 	live := l.live(at.at, at.qt)
+	own := l.s.q.live.Before[at.qt]
 	for r := range at.ahead {
 		if !live.Has(isa.Reg(r)) {
 			at.ahead[r] = 0
+		}
+		if !own.Has(isa.Reg(r)) {
+			at.holds[r] = 0
 		}
 	}
 	if !l.seen[at] {
@@ -174,11 +180,11 @@ func (l *local) walk(at place) {
 		in := &l.s.p.f.Insns[at.at]
 		for r := range at.ahead {
 			if in.Def().Has(isa.Reg(r)) {
-				at.ahead[r] = 0
+				at.ahead[r], at.holds[r] = 0, 0
 			}
 		}
 		if in.Target >= 0 {
-			l.push(place{in.Target, l.s.q.f.Insns[at.qt].Target, at.ahead})
+			l.push(place{in.Target, l.s.q.f.Insns[at.qt].Target, at.ahead, at.holds})
 		}
 		if in.EndsBlock() {
 			return
@@ -202,7 +208,7 @@ func (l *local) clean(at place) bool {
 		return false
 	}
 	for r, n := range at.ahead {
-		if n != 0 && x.Use().Has(isa.Reg(r)) {
+		if (n != 0 || at.holds[r] != 0) && x.Use().Has(isa.Reg(r)) {
 			return false
 		}
 	}
@@ -298,6 +304,8 @@ func (l *local) extend(ctx context.Context, at place) error {
 			switch {
 			case !live.Has(r):
 				qs.Regs[r] = 0
+			case at.holds[r] != 0:
+				qs.Regs[r] = at.holds[r]
 			case at.ahead[r] != 0:
 				qs.Regs[r] = s.c.Add(ps.Regs[r], s.c.Const(uint64(at.ahead[r]), 64))
 			}
@@ -380,7 +388,7 @@ func (l *local) meet(p, q *end, hyps []smt.Term) error {
 	if p.at < 0 {
 		return s.equalResults(p.state, q.state, hyps)
 	}
-	live := l.live(p.at, q.at)
+	live, read := l.live(p.at, q.at), s.p.live.Before[p.at]
 	at := place{at: p.at, qt: q.at}
 	for r := isa.R0; r <= isa.FP; r++ {
 		a, b := p.state.Regs[r], q.state.Regs[r]
@@ -389,6 +397,8 @@ func (l *local) meet(p, q *end, hyps []smt.Term) error {
 		}
 		if n, ok := l.ahead(a, b); ok && r != isa.FP {
 			at.ahead[r] = n
+		} else if r != isa.FP && !read.Has(r) && b != 0 && l.vals.lasts(b) {
+			at.holds[r] = b
 		} else if !s.equal(a, b, hyps) {
 			return apart("r%d differs, or cannot be proved equal", r)
 		}

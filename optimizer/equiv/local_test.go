@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
@@ -92,5 +93,52 @@ func TestWholeAndTests(t *testing.T) {
 	}
 	if places == 0 {
 		t.Error("no case has a place that is not proved")
+	}
+}
+
+// What a register of the second function holds that the first does not read any more
+// is known further on, through loops and joins, if it does not change.
+func TestValuesHeld(t *testing.T) {
+	v := validator(t, Options{})
+	p, q, _ := readCase(t, "testdata/value_held.txt")
+	if r, _ := v.proveLocally(context.Background(), p, q); r.Verdict != Equal || r.Stats.Paths > 40 {
+		t.Errorf("%v: %s, %d paths", r.Verdict, r.Reason, r.Stats.Paths)
+	}
+	for _, wrong := range []string{"value_held_wrong", "value_held_lost"} {
+		p, q, _ = readCase(t, "testdata/"+wrong+".txt")
+		if r, _ := v.proveLocally(context.Background(), p, q); r.Verdict == Equal {
+			t.Errorf("%s was not noticed", wrong)
+		}
+	}
+}
+
+// The variables of cuts in a loop do not last, those of others do.
+func TestLasting(t *testing.T) {
+	v := validator(t, Options{})
+	p, _, _ := readCase(t, "testdata/value_held.txt")
+	vals, err := v.Values(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lasting, not int
+	for k := range p.Insns {
+		r9 := vals.Before[k].Regs[isa.R9]
+		inLoop := k > 4 && k < 16 // up to the next join
+		switch {
+		case r9 == 0:
+		case vals.lasts(r9):
+			lasting++
+			if inLoop {
+				t.Errorf("before %d: %s", k, vals.C.String(r9))
+			}
+		default:
+			not++
+			if k >= 16 {
+				t.Errorf("before %d: %s", k, vals.C.String(r9))
+			}
+		}
+	}
+	if lasting == 0 || not == 0 {
+		t.Errorf("%d values last, %d do not", lasting, not)
 	}
 }

@@ -23,6 +23,9 @@ type Values struct {
 	// Age orders definitions along the way to an instruction: for each
 	// register, how recently it was written (larger is later).
 	Age [][isa.NumRegs]int
+
+	once    map[string]bool // see comesOnce
+	lasting map[smt.Term]bool
 }
 
 // Values analyses f. What it gives stays valid until the validator is asked for
@@ -64,7 +67,8 @@ func (v *Validator) values(ctx context.Context, f *prog.Func) (*Values, error) {
 	if err := s.run(); err != nil {
 		return nil, err
 	}
-	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns))}
+	out := &Values{C: v.c, E: s.e, Before: make([]*symex.State, len(f.Insns)), Cond: make([]smt.Term, len(f.Insns)), Age: make([][isa.NumRegs]int, len(f.Insns)),
+		once: s.comesOnce(), lasting: map[smt.Term]bool{}}
 	s.e.Align, s.e.OnToken = nil, nil
 	for _, k := range s.order {
 		for _, p := range s.visits[k.at].points {

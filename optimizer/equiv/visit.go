@@ -1,7 +1,6 @@
 package equiv
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -68,7 +67,7 @@ func (s *sim) nameStops() {
 	for k, stop := range s.p.stop {
 		if k == 0 || stop {
 			o := s.p.f.Insns[k].Origin
-			s.names[k] = fmt.Sprintf("at%d.%d.", o, times[o])
+			s.names[k] = nameOfStop(o, times[o])
 			times[o]++
 		}
 	}
