@@ -40,6 +40,7 @@ var table = []Pass{
 	{Name: "decisions", Doc: "branch on conditions, not on numbers made of them", run: decisions, values: true},
 	{Name: "hammocks", Doc: "join branches on the same condition", run: hammocks, values: true},
 	{Name: "phis", Doc: "keep a sum instead of choosing its operand", run: phis, values: true},
+	{Name: "sums", Doc: "add to each of several constants instead of to the one chosen", run: sums, values: true},
 	// Values first: it turns recomputation into copies, which the next remove.
 	{Name: "values", Doc: "replace an instruction by a constant, a copy or nothing when its value is at hand", run: reuse, values: true},
 	{Name: "wide-loads", Doc: "one load for bytes that were loaded and shifted together", run: wideLoads, values: true},
