@@ -4,12 +4,15 @@ import (
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
+	"github.com/superbpf/superbpf/optimizer/prog"
 )
 
 // maxHoist bounds the instructions of a way of a branch that are looked at.
 const maxHoist = 24
 
-// hoist moves before a branch what both ways do, if it can come first on either.
+// hoist moves before a branch what both ways do, if it can come first on either. Of
+// a way that branches at once, one of its ways can do it, if it disturbs the other
+// one as little.
 func hoist(r *run) {
 	taken := map[int]bool{} // blocks that lost something
 	for k := range r.f.Insns {
@@ -21,34 +24,63 @@ func hoist(r *run) {
 		if len(a.Preds) != 1 || len(b.Preds) != 1 || b.From != in.Target || taken[a.From] || taken[b.From] || taken[r.cfg.Blocks[r.cfg.BlockOf[k]].From] {
 			continue
 		}
-		common, twins := r.commonHead(k, span(a.From, min(a.To, a.From+maxHoist)), span(b.From, min(b.To, b.From+maxHoist)))
-		if len(common) == 0 || !r.ok(k, "both ways have %d instructions, such as %s", len(common), text(&r.f.Insns[common[0]])) {
-			continue
+		share := func(a, b *prog.Block, keep isa.RegSet, alone bool) {
+			if taken[a.From] || taken[b.From] {
+				return
+			}
+			common, twins := r.commonHead(headOf(a), headOf(b), keep|in.Use(), alone)
+			if len(common) == 0 || !r.ok(k, "both ways have %d instructions, such as %s", len(common), text(&r.f.Insns[common[0]])) {
+				return
+			}
+			taken[a.From], taken[b.From] = true, true
+			code := r.g.Insns[k:k:k]
+			for i := range common {
+				code = append(code, r.f.Insns[common[i]])
+				r.nop(common[i])
+				r.nop(twins[i])
+			}
+			r.later(k, code...)
 		}
-		taken[a.From], taken[b.From] = true, true
-		code := r.g.Insns[k:k:k]
-		for i := range common {
-			code = append(code, r.f.Insns[common[i]])
-			r.nop(common[i])
-			r.nop(twins[i])
-		}
-		r.later(k, code...)
+		share(a, b, 0, false)
+		r.throughBranch(a, func(w *prog.Block, keep isa.RegSet) { share(w, b, keep, true) })
+		r.throughBranch(b, func(w *prog.Block, keep isa.RegSet) { share(a, w, keep, true) })
 	}
 }
 
-// commonHead takes from the two ways of the branch at k what they have in common
-// and can begin with, in order.
-func (r *run) commonHead(k int, a, b []int) (common, twins []int) {
-	cond := r.f.Insns[k].Use()
+func headOf(b *prog.Block) []int { return span(b.From, min(b.To, b.From+maxHoist)) }
+
+// throughBranch tells of the ways of a block that is a branch alone, and of what must
+// be kept before it for the branch and the other way.
+func (r *run) throughBranch(b *prog.Block, tell func(w *prog.Block, keep isa.RegSet)) {
+	k := b.From
+	in := &r.f.Insns[k]
+	if b.To != k+1 || in.Row().Kind != isa.KindCondJump || in.Frozen() || k+1 >= len(r.f.Insns) || in.Target <= k+1 {
+		return
+	}
+	for _, way := range [][2]int{{k + 1, in.Target}, {in.Target, k + 1}} {
+		if w := &r.cfg.Blocks[r.cfg.BlockOf[way[0]]]; w.From == way[0] && len(w.Preds) == 1 {
+			tell(w, in.Use()|r.live.Before[way[1]])
+		}
+	}
+}
+
+// commonHead takes from two ways what they have in common and can begin with, in
+// order, and what does not write any register of keep; alone: only what computes a
+// register from others.
+func (r *run) commonHead(a, b []int, keep isa.RegSet, alone bool) (common, twins []int) {
 next:
 	for i := range a {
 		x := &r.f.Insns[a[i]]
 		switch x.Row().Kind {
-		case isa.KindALU, isa.KindLoadImm, isa.KindLoad, isa.KindStore:
+		case isa.KindALU, isa.KindLoadImm:
+		case isa.KindLoad, isa.KindStore:
+			if alone {
+				continue
+			}
 		default:
 			continue
 		}
-		if x.Def()&cond != 0 || !r.first(a, i) {
+		if x.Def()&keep != 0 || !r.first(a, i) {
 			continue
 		}
 		for j := range b {
