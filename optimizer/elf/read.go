@@ -184,6 +184,10 @@ func (o *Object) findFunctions(spec *ebpf.CollectionSpec, bad map[string]error) 
 		}
 		return a.off - b.off
 	})
+	// A second name is the same function; references to it are written as they were.
+	o.funcs = slices.CompactFunc(o.funcs, func(a, b *function) bool {
+		return a.sec == b.sec && a.off == b.off && a.size == b.size
+	})
 	for _, fn := range o.funcs {
 		o.list = append(o.list, fn.Func)
 	}

@@ -18,7 +18,7 @@ func (m *image) functions(sec int) []span {
 		}
 	}
 	slices.SortFunc(out, func(a, b span) int { return int(a.from) - int(b.from) })
-	return out
+	return slices.Compact(out) // a function may have several names
 }
 
 // hasGaps reports whether there is code between functions, as static linking

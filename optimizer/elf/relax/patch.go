@@ -37,6 +37,9 @@ func (m *image) patch() (*notes, error) {
 	if err := m.closeGaps(); err != nil {
 		return nil, err
 	}
+	if err := m.oneName(); err != nil {
+		return nil, err
+	}
 	if err := m.callbacks(); err != nil {
 		return nil, err
 	}

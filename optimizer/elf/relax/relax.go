@@ -104,7 +104,7 @@ func HasGraphs(raw []byte) bool {
 func whole(raw []byte, o Options) (*ebpf.CollectionSpec, error) {
 	spec, err := load(raw)
 	m, merr := open(raw)
-	if err == nil && (merr != nil || len(m.hidden()) == 0 && !m.probing() && !m.hasGaps() && (o.Type == "" || !untyped(spec))) {
+	if err == nil && (merr != nil || len(m.hidden()) == 0 && !m.probing() && !m.hasGaps() && len(m.aliases()) == 0 && (o.Type == "" || !untyped(spec))) {
 		return spec, fix(spec, nil)
 	}
 	if merr != nil {
