@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/steps"
 )
@@ -41,14 +42,29 @@ func (b Budget) start(ctx context.Context, insns int) (context.Context, context.
 	return timed, func() { stop(); end() }
 }
 
+// extent is the size, in instructions, that the work on a function is measured by: its
+// own and, at each call, that of what may come to stand there.
+func (d *driver) extent(f *prog.Func) int {
+	n := len(f.Insns)
+	for k := range f.Insns {
+		if in := &f.Insns[k]; in.Row().Kind == isa.KindCallFunc {
+			if t := d.graph.target(in); t >= 0 && prog.Enterable(d.obj.Functions()[t]) == nil {
+				n += len(d.obj.Functions()[t].Insns)
+			}
+		}
+	}
+	return n
+}
+
 // limit gives a function its own budget, or its share of what is left of the
 // total if that is less.
 func (d *driver) limit(ctx context.Context, f *prog.Func) (context.Context, context.CancelFunc) {
-	share := func(n int64) int64 { return max(1, int64(float64(n)*float64(len(f.Insns))/float64(max(1, d.toCome)))) }
+	size := d.extent(f)
+	share := func(n int64) int64 { return max(1, int64(float64(n)*float64(size)/float64(max(1, d.toCome)))) }
 	b := d.opt.Budget
 	own := int64(0)
 	if b.Steps != nil {
-		own = b.Steps(len(f.Insns))
+		own = b.Steps(size)
 	}
 	if left, limited := steps.Left(ctx); limited {
 		if n := share(left); own == 0 || n < own {
@@ -61,5 +77,5 @@ func (d *driver) limit(ctx context.Context, f *prog.Func) (context.Context, cont
 		}
 	}
 	b.Steps = func(int) int64 { return own }
-	return b.start(ctx, len(f.Insns))
+	return b.start(ctx, size)
 }

@@ -72,7 +72,7 @@ type driver struct {
 	// judges are the gates that accept a program as it came.
 	judges map[string][]Gate
 	graph  *callGraph
-	toCome int // instructions of the functions that are yet to be worked on
+	toCome int // the extents of the functions that are yet to be worked on, together
 }
 
 func newDriver(obj Object, opt Options) *driver {
@@ -111,16 +111,16 @@ func Optimize(ctx context.Context, obj Object, opt Options) (*Result, error) {
 	funcs := obj.Functions()
 	res.Functions = make([]FuncResult, len(funcs))
 	order := d.topDown()
-	for n, i := range order {
-		d.toCome = 0
-		for _, j := range order[n:] {
-			d.toCome += len(funcs[j].Insns)
-		}
+	for _, i := range order {
+		d.toCome += d.extent(funcs[i])
+	}
+	for _, i := range order {
 		fr, err := d.function(all, i, funcs[i])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", funcs[i].Name, err)
 		}
 		res.Functions[i] = fr
+		d.toCome -= d.extent(funcs[i])
 	}
 	res.Replaced = d.replaced
 	res.countLoaded(obj)
