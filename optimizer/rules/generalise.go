@@ -116,6 +116,7 @@ func Generalise(ctx context.Context, p *search.Problem, to slice.Term, solver st
 // drafts calls try with drafts made of base, the most general first, until it
 // returns false.
 func drafts(base *draft, try func(*draft) bool) {
+	joint := base.p.Term.Joint()
 	imms := constants(&base.p.Term)
 	if len(imms) > 4 {
 		imms = imms[:4]
@@ -132,6 +133,12 @@ func drafts(base *draft, try func(*draft) bool) {
 		for i := range d.p.Term.Nodes {
 			n := &d.p.Term.Nodes[i]
 			d.from[i] = fmt.Sprint(n.Imm)
+			if first, ok := joint[i]; ok { // as far from the first store as it is here
+				if k := slices.Index(vars, slices.Index(imms, constant{first, true})); k >= 0 {
+					d.from[i] = fmt.Sprintf("c%d+%d", k, n.Imm-first)
+				}
+				continue
+			}
 			if k := slices.Index(imms, constant{n.Imm, n.IsMemory()}); k >= 0 && slices.Contains(vars, k) && n.HasImm() {
 				d.from[i] = fmt.Sprintf("c%d", slices.Index(vars, k))
 			}
@@ -143,7 +150,11 @@ func drafts(base *draft, try func(*draft) bool) {
 		var choices [][]string
 		for i := range d.to.Nodes {
 			if d.to.Nodes[i].HasImm() {
-				choices = append(choices, spellings(d.to.Nodes[i].Imm, value))
+				list := spellings(d.to.Nodes[i].Imm, value)
+				if d.to.Nodes[i].IsMemory() { // an offset is a sum, or looks like something else by chance
+					list = slices.DeleteFunc(list, func(s string) bool { return strings.ContainsAny(s, "<>&|(^") })
+				}
+				choices = append(choices, list)
 			}
 		}
 		for _, conds := range relations(value) {
@@ -179,8 +190,16 @@ func constants(t *slice.Term) []constant {
 	for _, v := range t.Immediates() {
 		out = append(out, constant{v, false})
 	}
+	joint, seen := t.Joint(), map[int64]bool{}
+	for i := range t.Nodes {
+		if _, ok := joint[i]; t.Nodes[i].IsMemory() && !ok {
+			seen[t.Nodes[i].Imm] = true
+		}
+	}
 	for _, v := range t.Offsets() {
-		out = append(out, constant{v, true})
+		if seen[v] {
+			out = append(out, constant{v, true})
+		}
 	}
 	return out
 }
@@ -316,6 +335,13 @@ func spellings(x int64, v []int64) []string {
 				out = append(out, s.text)
 			}
 		}
+		if y != int64(int32(y)) {
+			for _, s := range []spelling{{"low32(" + name(i) + ")", int64(int32(y))}, {name(i) + ">>32", y >> 32}} {
+				if s.value == x {
+					out = append(out, s.text)
+				}
+			}
+		}
 	}
 	for i, y := range v {
 		for j, z := range v {
@@ -324,6 +350,9 @@ func spellings(x int64, v []int64) []string {
 			}
 			a, b := name(i), name(j)
 			list := []spelling{{a + "-" + b, y - z}}
+			// What two stores of constants write, and each half of a constant.
+			list = append(list, spelling{a + "&255|" + b + "<<8&65535", y&255 | z<<8&65535},
+				spelling{"low32(" + a + "&65535|" + b + "<<16)", int64(int32(y&65535 | z<<16))})
 			if i < j {
 				list = append(list, spelling{a + "+" + b, y + z}, spelling{a + "&" + b, y & z}, spelling{a + "|" + b, y | z}, spelling{a + "^" + b, y ^ z})
 			}

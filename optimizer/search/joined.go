@@ -87,8 +87,8 @@ func (e *Enumerator) joined(p *Problem) []found {
 			sum = b.Add(isa.ALU(isa.FnOr, 64, false), sum, v, 0)
 		}
 	}
-	if width <= 32 {
-		konst = uint64(int64(konst<<(64-width)) >> (64 - width))
+	if width == 32 {
+		konst = uint64(int64(int32(konst))) // a store holds it so
 	}
 	switch {
 	case sum == slice.None:

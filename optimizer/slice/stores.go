@@ -1,6 +1,7 @@
 package slice
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/interp"
@@ -35,6 +36,23 @@ func (t *Term) Stores() []Ref {
 	}
 	if !walk(t.Root) {
 		return nil
+	}
+	return out
+}
+
+// Joint gives, for each of several stores but the one at the lowest offset, that
+// offset.
+func (t *Term) Joint() map[int]int64 {
+	stores := t.Stores()
+	if len(stores) < 2 {
+		return nil
+	}
+	lowest := slices.MinFunc(stores, func(a, b Ref) int { return cmp.Compare(t.Nodes[a].Imm, t.Nodes[b].Imm) })
+	out := map[int]int64{}
+	for _, r := range stores {
+		if r != lowest {
+			out[int(r)] = t.Nodes[lowest].Imm
+		}
 	}
 	return out
 }
