@@ -260,7 +260,7 @@ func (o *Object) decode(fn *function) error {
 			if target == nil {
 				return fmt.Errorf("section %s, offset %#x: call into nowhere", fn.Section, abs)
 			}
-			in.Ref = o.share(refKey{kind: prog.RefFunc, name: target.Name, id: target.sec}, reloc{target: target})
+			in.Ref = o.share(refKey{kind: prog.RefFunc, name: o.nameOf(target), id: target.sec}, reloc{target: target})
 		}
 		if in.Row().Kind == isa.KindCallFunc || in.Ref != nil && in.Ref.Kind == prog.RefFunc {
 			in.Imm = 0 // written anew from the reference
@@ -303,6 +303,23 @@ func (o *Object) functionAt(sec, off int) *function {
 		}
 	}
 	return nil
+}
+
+// nameOf is what references call a function. Static linking leaves several static
+// functions of one name, which are numbered then.
+func (o *Object) nameOf(target *function) string {
+	all, number := 0, 0
+	for _, f := range o.funcs {
+		if f.Name == target.Name {
+			if all++; f == target {
+				number = all
+			}
+		}
+	}
+	if all == 1 {
+		return target.Name
+	}
+	return fmt.Sprintf("%s/%d", target.Name, number)
 }
 
 // relocations returns a section's relocations by byte offset.
@@ -365,7 +382,7 @@ func (o *Object) reference(fn *function, in *prog.Insn, r delf.Rel64, raw isa.Ra
 			return nil, fmt.Errorf("call of something that is not a function in %s", section)
 		}
 		rel.target = target
-		return o.share(refKey{kind: prog.RefFunc, name: target.Name, id: target.sec}, rel), nil
+		return o.share(refKey{kind: prog.RefFunc, name: o.nameOf(target), id: target.sec}, rel), nil
 	case typ == rel64_64 && kind == isa.KindLoadImm && executable:
 		off := int(sym.Value)
 		switch {
@@ -380,7 +397,7 @@ func (o *Object) reference(fn *function, in *prog.Insn, r delf.Rel64, raw isa.Ra
 			return nil, fmt.Errorf("address of something that is not a function in %s", section)
 		}
 		rel.target = target
-		return o.share(refKey{kind: prog.RefFunc, name: target.Name, off: 1, id: target.sec}, rel), nil
+		return o.share(refKey{kind: prog.RefFunc, name: o.nameOf(target), off: 1, id: target.sec}, rel), nil
 	case typ == rel64_64 && kind == isa.KindLoadImm && (section == ".maps" || section == "maps" || strings.HasPrefix(section, "maps/")):
 		if o.maps[sym.Name] == nil {
 			return opaque, nil
