@@ -75,3 +75,12 @@ func TestCalledProgramsAreLeftAlone(t *testing.T) {
 		t.Errorf("the program without code reads %v", got)
 	}
 }
+
+func TestCallers(t *testing.T) {
+	o := read(t, compile(t, "calls.c", "-g", "-mcpu=v3"))
+	for name, want := range map[string]int{"length": 2, "global": 1, "count": 1, "second": 0} {
+		if got := o.Callers(name); got != want {
+			t.Errorf("%s: %d callers, want %d", name, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	delf "debug/elf"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -84,6 +85,19 @@ func (o *Object) Callee(name string) *prog.Func {
 		}
 	}
 	return found
+}
+
+// Callers counts the functions that call the one of that name, or take its address.
+func (o *Object) Callers(name string) int {
+	n := 0
+	for _, f := range o.list {
+		if f.Name != name && slices.ContainsFunc(f.Insns, func(in prog.Insn) bool {
+			return in.Ref != nil && in.Ref.Kind == prog.RefFunc && in.Ref.Name == name
+		}) {
+			n++
+		}
+	}
+	return n
 }
 
 // LostSections names the sections of an object that have no contents in what

@@ -23,6 +23,9 @@ func inline(r *run) {
 		if g == nil || g.Name == r.f.Name || prog.Enterable(g) != nil || prog.CallsOf(g)[r.f.Name] > 0 || len(r.f.Insns)+len(g.Insns) > maxInlining+2*r.own() {
 			continue
 		}
+		if r.Callers != nil && r.Callers(g.Name) > 1 && g.Slots() > mostShared {
+			continue
+		}
 		b := inlining{r: r, k: k, g: g}
 		b.registers()
 		b.frame()
@@ -34,6 +37,10 @@ func inline(r *run) {
 		}
 	}
 }
+
+// mostShared bounds the slots of bodies that other functions call, too. A program that
+// is loaded with its own copy is the smaller for it, but the object grows.
+const mostShared = 24
 
 // maxInlining is how far bodies may make a function grow, in instructions, beyond
 // twice its own size.

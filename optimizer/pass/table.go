@@ -107,6 +107,9 @@ type Config struct {
 	// Weights gives the expected runs of each instruction in one run of a
 	// function; nil for cost.Guess.
 	Weights func(f *prog.Func) []float64
+	// Callers counts the functions of the object that call the one of a name, or take
+	// its address; nil: one does.
+	Callers func(name string) int
 	// AllowAtomics lets plain read-modify-writes become atomic operations.
 	AllowAtomics bool
 	// Disable leaves out passes by name.
