@@ -82,8 +82,8 @@ func Enterable(g *Func) error {
 				return fmt.Errorf("%s calls what is not known", g.Name)
 			case r.Kind == RefFunc && r.Name == g.Name:
 				return fmt.Errorf("%s calls itself", g.Name)
-			case r.Kind == RefKfunc && r.Name == "bpf_throw":
-				return fmt.Errorf("%s throws an exception, which walks the call stack", g.Name)
+			case r.Kind == RefKfunc && slices.Contains(frameKfuncs, r.Name):
+				return fmt.Errorf("%s calls %s, which walks the call stack", g.Name, r.Name)
 			}
 		}
 		if in.Ref != nil && in.Ref.Kind == RefOpaque && (in.Ref.Name == "" || in.Row().Kind != isa.KindLoadImm) {
@@ -101,6 +101,9 @@ func Enterable(g *Func) error {
 // frameHelpers act on the function that calls them: tail_call ends it, the others
 // look at the call stack (get_stackid, get_stack, get_task_stack).
 var frameHelpers = []int32{12, 27, 67, 141}
+
+// frameKfuncs are kernel functions that look at the call stack.
+var frameKfuncs = []string{"bpf_throw", "bpf_stream_print_stack"}
 
 // CallsOf counts the direct calls in f by the name of the function called.
 func CallsOf(f *Func) map[string]int {
