@@ -237,6 +237,33 @@ func TestSlowRewriteIsWithdrawn(t *testing.T) {
 	}
 }
 
+// lastBest prefers the last candidate, by chance or for good.
+type lastBest struct{ again bool }
+
+func (m lastBest) Race(_ context.Context, _ string, objects [][]byte) (Ranking, error) {
+	return Ranking{Best: len(objects) - 1, Note: "measured"}, nil
+}
+
+func (m lastBest) Slower(context.Context, string, []byte, []byte) (bool, error) { return m.again, nil }
+
+// A form on the way takes the place of the final one if it is faster twice.
+func TestFasterFormIsAskedTwice(t *testing.T) {
+	for again, slots := range map[bool]int{false: 2, true: 9} {
+		obj := listingObject{[]*prog.Func{moves(9)}}
+		opt := Options{Objective: cost.Size, Transforms: []Transform{dropOne{}}, Prover: wants{}, Gates: []Gate{needs{"exit"}}}
+		res, err := Optimize(context.Background(), obj, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Select(context.Background(), obj, res, opt, lastBest{again}); err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Functions[0].After.Slots; got != slots {
+			t.Errorf("faster again: %v, %d slots, want %d: %s", again, got, slots, res.Functions[0].Measured)
+		}
+	}
+}
+
 // dropDead deletes the moves that another follows: all in one step.
 type dropDead struct{}
 

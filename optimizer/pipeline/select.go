@@ -59,7 +59,7 @@ func learnPrices(fr *FuncResult, steps []int, r Ranking, opt Options) error {
 // Select lets measurement decide between the final form of each program, the
 // forms on the way to it, and the input. If the final form is slower than the
 // input, the rewrite that made it so is withdrawn; otherwise a form on the way
-// that is faster takes its place. It changes res. Programs that cannot be measured
+// that is faster, each time they are compared, takes its place. It changes res. Programs that cannot be measured
 // keep their final form. opt are the options that res was made with; the prices of
 // its model are refined by what was measured, so that whatever is searched for
 // afterwards is priced by them.
@@ -97,7 +97,14 @@ func Select(ctx context.Context, obj Object, res *Result, opt Options, m Meter) 
 			continue
 		}
 		if n := steps[r.Best]; n != len(fr.Steps) {
-			fr.keep(res, n)
+			// The best of several is so by chance now and then: ask again.
+			slower, err := m.Slower(ctx, fr.Name, objects[r.Best], objects[1])
+			if err != nil {
+				return err
+			}
+			if slower {
+				fr.keep(res, n)
+			}
 		}
 	}
 	return res.encode(obj)
