@@ -11,14 +11,12 @@ import (
 // callGraph prices what the functions of an object call, as they are now.
 type callGraph struct {
 	byName map[string]int // functions of that name, -1 if there are several
-	// By body: the functions that it refers to, and the time of one run with all that
-	// it calls.
-	calls map[*prog.Func][]int
+	// times has by body the time of one run with all that it calls.
 	times map[*prog.Func]float64
 }
 
 func newCallGraph(funcs []*prog.Func) *callGraph {
-	g := &callGraph{map[string]int{}, map[*prog.Func][]int{}, map[*prog.Func]float64{}}
+	g := &callGraph{map[string]int{}, map[*prog.Func]float64{}}
 	for i, f := range funcs {
 		if _, twice := g.byName[f.Name]; twice {
 			i = -1
@@ -39,18 +37,35 @@ func (g *callGraph) target(in *prog.Insn) int {
 	return -1
 }
 
-func (g *callGraph) targets(f *prog.Func, keep bool) []int {
-	if t, ok := g.calls[f]; ok {
-		return t
-	}
-	out := []int{}
+// targets lists the functions that f refers to.
+func (g *callGraph) targets(f *prog.Func) []int {
+	var out []int
 	for k := range f.Insns {
 		if i := g.target(&f.Insns[k]); i >= 0 {
 			out = append(out, i)
 		}
 	}
-	if keep {
-		g.calls[f] = out
+	return out
+}
+
+// reach lists the functions that are reached from those given, these included, when
+// each has the body that body gives.
+func (g *callGraph) reach(from []int, body func(i int) *prog.Func) []int {
+	var out []int
+	seen := map[int]bool{}
+	var visit func(i int)
+	visit = func(i int) {
+		if seen[i] {
+			return
+		}
+		seen[i] = true
+		out = append(out, i)
+		for _, t := range g.targets(body(i)) {
+			visit(t)
+		}
+	}
+	for _, i := range from {
+		visit(i)
 	}
 	return out
 }
@@ -66,23 +81,17 @@ func (d *driver) body(i int) *prog.Func {
 // loaded tells which functions a loader takes up with the object's programs, as
 // they are now: those that are called, or whose address is taken.
 func (d *driver) loaded() map[int]bool {
-	funcs := d.obj.Functions()
-	seen := map[int]bool{}
-	var visit func(j int)
-	visit = func(j int) {
-		if !seen[j] {
-			seen[j] = true
-			for _, t := range d.graph.targets(d.body(j), false) {
-				visit(t)
-			}
-		}
-	}
-	for j, f := range funcs {
+	var from []int
+	for j, f := range d.obj.Functions() {
 		if f.Entry || d.graph.byName[f.Name] < 0 { // one of several of that name may be meant
-			visit(j)
+			from = append(from, j)
 		}
 	}
-	return seen
+	out := map[int]bool{}
+	for _, j := range d.graph.reach(from, d.body) {
+		out[j] = true
+	}
+	return out
 }
 
 // topDown orders the functions so that callers come before what they call, which
@@ -97,7 +106,7 @@ func (d *driver) topDown() []int {
 			return
 		}
 		seen[j] = true
-		for _, t := range slices.Backward(d.graph.targets(funcs[j], false)) {
+		for _, t := range slices.Backward(d.graph.targets(funcs[j])) {
 			visit(t)
 		}
 		post = append(post, j)
@@ -122,20 +131,10 @@ func (r *Result) LoadedSlots() (before, after int) {
 		in, out = append(in, r.Functions[k].Input), append(out, r.Functions[k].Output)
 	}
 	graph := newCallGraph(in)
-	total := func(funcs []*prog.Func, from int) int {
-		n, seen := 0, map[int]bool{}
-		var visit func(j int)
-		visit = func(j int) {
-			if seen[j] {
-				return
-			}
-			seen[j] = true
+	total := func(funcs []*prog.Func, from int) (n int) {
+		for _, j := range graph.reach([]int{from}, func(j int) *prog.Func { return funcs[j] }) {
 			n += funcs[j].Slots()
-			for _, t := range graph.targets(funcs[j], false) {
-				visit(t)
-			}
 		}
-		visit(from)
 		return n
 	}
 	for k := range r.Functions {
@@ -171,34 +170,24 @@ const maxNesting = 8
 
 // called prices what is loaded with function i, and called by it, when f is its body.
 func (d *driver) called(i int, f *prog.Func, weights []float64) (c cost.Called) {
-	funcs := d.obj.Functions()
-	if len(funcs) == 1 {
+	if len(d.obj.Functions()) == 1 {
 		return c
 	}
-	seen := map[int]bool{}
-	var visit func(j int)
-	visit = func(j int) {
-		if seen[j] {
-			return
-		}
-		seen[j] = true
+	body := func(j int) *prog.Func {
 		if j == i {
-			for _, t := range d.graph.targets(f, false) {
-				visit(t)
-			}
-			return
+			return f
 		}
-		b := d.body(j)
-		if !b.Entry {
-			c.Slots += b.Slots()
-		}
-		for _, t := range d.graph.targets(b, true) {
-			visit(t)
-		}
+		return d.body(j)
 	}
+	var from []int
 	for _, name := range d.obj.Users(i) {
 		if j, ok := d.graph.byName[name]; ok && j >= 0 {
-			visit(j)
+			from = append(from, j)
+		}
+	}
+	for _, j := range d.graph.reach(from, body) {
+		if j != i && !body(j).Entry {
+			c.Slots += body(j).Slots()
 		}
 	}
 	for k := range f.Insns {

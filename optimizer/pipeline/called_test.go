@@ -158,7 +158,7 @@ exit
 	d := newDriver(o, Options{})
 	order := d.topDown()
 	for i, f := range o.fs {
-		for _, j := range d.graph.targets(f, false) {
+		for _, j := range d.graph.targets(f) {
 			if slices.Index(order, i) > slices.Index(order, j) {
 				t.Errorf("%s comes after %s, which it calls: %v", f.Name, o.fs[j].Name, order)
 			}

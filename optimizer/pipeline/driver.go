@@ -180,7 +180,7 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	}
 	w.takeMoves()
 	fr.Stats, fr.Spent, fr.Cut = w.stats, steps.Spent(runCtx), runCtx.Err() != nil
-	fr.Output, fr.Steps, fr.After, fr.Refused = w.cur, w.steps, w.est, w.refused
+	fr.Output, fr.Steps, fr.Refused = w.cur, w.steps, w.refused
 	fr.Took = time.Since(start)
 	d.tell(w, "done", true)
 	return fr, nil

@@ -59,10 +59,10 @@ func learnPrices(fr *FuncResult, steps []int, r Ranking, opt Options) error {
 // Select lets measurement decide between the final form of each program, the
 // forms on the way to it, and the input. If the final form is slower than the
 // input, the rewrite that made it so is withdrawn; otherwise a form on the way
-// that is faster, each time they are compared, takes its place. It changes res. Programs that cannot be measured
-// keep their final form. opt are the options that res was made with; the prices of
-// its model are refined by what was measured, so that whatever is searched for
-// afterwards is priced by them.
+// that is faster, each time they are compared, takes its place. It changes res.
+// Programs that cannot be measured keep their final form. opt are the options that
+// res was made with; the prices of its model are refined by what was measured, so
+// that whatever is searched for afterwards is priced by them.
 func Select(ctx context.Context, obj Object, res *Result, opt Options, m Meter) error {
 	for k := range res.Functions {
 		fr := &res.Functions[k]
@@ -114,10 +114,10 @@ func Select(ctx context.Context, obj Object, res *Result, opt Options, m Meter) 
 func (fr *FuncResult) keep(res *Result, n int) {
 	fr.Measured += fmt.Sprintf("; %d of %d steps withdrawn", len(fr.Steps)-n, len(fr.Steps))
 	fr.Steps = fr.Steps[:n]
-	fr.Output, fr.After = fr.Input, fr.Before
+	fr.Output = fr.Input
 	delete(res.Replaced, fr.Index)
 	if n > 0 {
-		fr.Output, fr.After = fr.Steps[n-1].After, fr.Steps[n-1].Cost
+		fr.Output = fr.Steps[n-1].After
 		res.Replaced[fr.Index] = fr.Output
 	}
 }

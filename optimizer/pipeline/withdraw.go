@@ -256,7 +256,7 @@ func redo(ctx context.Context, obj Object, res *Result, fr *FuncResult, opt Opti
 	ctx, end := opt.Budget.start(ctx, len(fr.Input.Insns))
 	defer end()
 	err := w.improve(ctx)
-	fr.Output, fr.Steps, fr.After = w.cur, w.steps, w.est
+	fr.Output, fr.Steps = w.cur, w.steps
 	if len(fr.Steps) == 0 {
 		fr.Output = fr.Input
 	}
