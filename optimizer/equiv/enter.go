@@ -2,6 +2,7 @@ package equiv
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -25,12 +26,7 @@ func (v *Validator) entered(p, q *prog.Func) []*prog.Func {
 			out = append(out, g)
 		}
 	}
-	slices.SortFunc(out, func(a, b *prog.Func) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, func(a, b *prog.Func) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 

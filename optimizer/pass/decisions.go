@@ -5,7 +5,6 @@ import (
 
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/prog"
-	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
 
@@ -177,7 +176,7 @@ func (r *run) decisionTree(p, k int, defs isa.RegSet, st *symex.State, left *int
 			p++
 			continue
 		}
-		way, known := r.known(cond, st)
+		way, known := r.settles(cond, st.Path)
 		switch {
 		case p == k && !known:
 			return nil
@@ -207,16 +206,4 @@ func (r *run) decisionTree(p, k int, defs isa.RegSet, st *symex.State, left *int
 		}
 		return d
 	}
-}
-
-// known settles a condition that is constant or was tested on the way.
-func (r *run) known(cond smt.Term, st *symex.State) (way, known bool) {
-	c := r.vals.C
-	if v, ok := c.IsConst(cond); ok {
-		return v == 1, true
-	}
-	if slices.Contains(st.Path, cond) {
-		return true, true
-	}
-	return false, slices.Contains(st.Path, c.Not(cond))
 }

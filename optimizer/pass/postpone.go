@@ -23,18 +23,16 @@ func postpone(r *run) {
 		if !ok || !r.sameResult(from, k+1, to, keep.Dst) {
 			continue
 		}
-		s := r.on(r.f)
-		code := r.f.Insns[from : k+2]
-		for p := from; p < k+2; p++ {
-			s.nop(p)
-		}
-		s.later(to, code...)
-		s.applyLater()
-		s = s.settled()
-		if !lighter(s.f, r.f) || !r.ok(k, "called where its result is used: %s", text(in)) {
+		f, ok := r.lightened(func(s *run) {
+			for p := from; p < k+2; p++ {
+				s.nop(p)
+			}
+			s.later(to, r.f.Insns[from:k+2]...)
+		})
+		if !ok || !r.ok(k, "called where its result is used: %s", text(in)) {
 			continue
 		}
-		r.g = s.f
+		r.g = f
 		return
 	}
 }

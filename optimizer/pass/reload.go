@@ -22,16 +22,15 @@ func reload(r *run) {
 		if !ok {
 			continue
 		}
-		s := r.on(r.f)
-		for u, load := range at {
-			s.later(u, load)
-		}
-		s.applyLater()
-		s = s.settled()
-		if !lighter(s.f, r.f) || !r.ok(k, "read again behind calls: %s", text(in)) {
+		f, ok := r.lightened(func(s *run) {
+			for u, load := range at {
+				s.later(u, load)
+			}
+		})
+		if !ok || !r.ok(k, "read again behind calls: %s", text(in)) {
 			continue
 		}
-		r.g = s.f
+		r.g = f
 		return
 	}
 }
@@ -103,6 +102,16 @@ func (r *run) reloads(k int) (map[int]prog.Insn, bool) {
 		}
 	}
 	return out, len(out) > 0
+}
+
+// lightened is the function with an edit and what follows from it, if it is lighter
+// for it.
+func (r *run) lightened(edit func(s *run)) (*prog.Func, bool) {
+	s := r.on(r.f)
+	edit(s)
+	s.applyLater()
+	f := s.settled().f
+	return f, lighter(f, r.f)
 }
 
 // on is a run on another function, in which all sites are rewritten.

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
-	"github.com/superbpf/superbpf/optimizer/prog"
 	"github.com/superbpf/superbpf/optimizer/smt"
 	"github.com/superbpf/superbpf/optimizer/symex"
 )
@@ -51,8 +50,6 @@ func (r *run) threadFall(k int) {
 	if to == k+1 {
 		return
 	}
-	other := prog.New(isa.Insn{Op: isa.Ja})
-	other.Target, other.Origin = in.Target, r.f.Insns[k+1].Origin
 	if to == in.Target {
 		if r.ok(k, "both ways lead to one place: %s", text(in)) {
 			r.set(k, isa.Insn{Op: isa.Ja})
@@ -68,7 +65,8 @@ func (r *run) threadFall(k int) {
 	op.Op = isa.CondJump(inv, in.Row().Width, in.Row().Imm)
 	r.set(k, op)
 	r.g.Insns[k].Target = to
-	r.g.Insns[k+1] = other // what it takes the place of cannot be reached
+	r.set(k+1, isa.Insn{Op: isa.Ja}) // what it takes the place of cannot be reached
+	r.g.Insns[k+1].Target = in.Target
 }
 
 // assuming is a copy of st in which cond is true.
