@@ -51,16 +51,10 @@ func (e *Enumerator) joined(p *Problem) []found {
 		return nil
 	}
 	var b slice.Builder
-	refs := make([]slice.Ref, len(t.Nodes))
-	ref := func(r slice.Ref) slice.Ref {
-		if r < 0 {
-			return r
-		}
-		return refs[r]
-	}
+	refs := make(slice.Refs, len(t.Nodes))
 	for i := range t.Nodes {
 		if n := &t.Nodes[i]; n.Op != slice.Then && isa.RowOf(n.Op).Kind != isa.KindStore {
-			refs[i] = b.Add(n.Op, ref(n.A), ref(n.B), n.Imm)
+			refs[i] = b.Add(n.Op, refs.Of(n.A), refs.Of(n.B), n.Imm)
 		}
 	}
 	sum, konst := slice.None, uint64(0)
@@ -70,7 +64,7 @@ func (e *Enumerator) joined(p *Problem) []found {
 			konst |= uint64(t.Nodes[x.value].Imm) & mask << shift
 			continue
 		}
-		v := ref(x.value)
+		v := refs.Of(x.value)
 		switch {
 		case shift+int64(x.width) == int64(width): // nobody looks at what is above
 		case x.width == 32:

@@ -101,17 +101,11 @@ func direct(p *Problem) []found {
 		return nil
 	}
 	var b slice.Builder
-	refs := make([]slice.Ref, len(t.Nodes))
-	ref := func(r slice.Ref) slice.Ref {
-		if r < 0 {
-			return r
-		}
-		return refs[r]
-	}
+	refs := make(slice.Refs, len(t.Nodes))
 	for i := range t.Nodes[:t.Root] {
 		m := &t.Nodes[i]
-		refs[i] = b.Add(m.Op, ref(m.A), ref(m.B), m.Imm)
+		refs[i] = b.Add(m.Op, refs.Of(m.A), refs.Of(m.B), m.Imm)
 	}
-	x, from := b.Term(b.Add(n.Op, slice.Input(in), ref(n.B), at))
+	x, from := b.Term(b.Add(n.Op, slice.Input(in), refs.Of(n.B), at))
 	return []found{{renumber(x, from, t.Inputs), len(x.Nodes)}}
 }

@@ -220,24 +220,29 @@ func (b *Builder) Term(root Ref) (Term, []int) {
 	return t, from
 }
 
+// Refs says what the nodes of a term are in another one.
+type Refs []Ref
+
+// Of is what r is in the other term: an input, or none, is that there, too.
+func (n Refs) Of(r Ref) Ref {
+	if r < 0 {
+		return r
+	}
+	return n[r]
+}
+
 // Canonical is t in canonical form, and which input of t its inputs were.
 func (t *Term) Canonical() (Term, []int) {
 	var b Builder
-	at := make([]Ref, len(t.Nodes))
-	ref := func(r Ref) Ref {
-		if r < 0 {
-			return r
-		}
-		return at[r]
-	}
+	at := make(Refs, len(t.Nodes))
 	for i, n := range t.Nodes {
 		if n.Op == Then {
-			at[i] = b.Then(ref(n.A), ref(n.B))
+			at[i] = b.Then(at.Of(n.A), at.Of(n.B))
 			continue
 		}
-		at[i] = b.Add(n.Op, ref(n.A), ref(n.B), n.Imm)
+		at[i] = b.Add(n.Op, at.Of(n.A), at.Of(n.B), n.Imm)
 	}
-	return b.Term(ref(t.Root))
+	return b.Term(at.Of(t.Root))
 }
 
 // Key identifies the term; with imms false, its form without immediates.
