@@ -158,3 +158,29 @@ func TestRefusedSitesLeaveTheFunctionAlone(t *testing.T) {
 		}
 	}
 }
+
+// A long body that other functions call, too, stays where it is.
+func TestSharedBodyStays(t *testing.T) {
+	for _, c := range []struct {
+		callers, slots int
+		inlined        bool
+	}{{1, mostShared + 1, true}, {2, mostShared, true}, {2, mostShared + 1, false}} {
+		g, err := prog.ParseFunc("g", "subprogram 1\nr0 = r1\n"+strings.Repeat("r0 += r1\n", c.slots-2)+"exit\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := prog.ParseFunc("f", "r1 = *(u32 *)(r1 + 8)\ncall func g\nexit\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := validator(t, "none", prog.AdoptRefs(f, g))
+		for _, p := range All(Config{MCPU: 4, Validator: v, Callers: func(string) int { return c.callers }}) {
+			if p.Name() != Inline {
+				continue
+			}
+			if got, _ := p.Run(t.Context(), f, all); (got != nil) != c.inlined {
+				t.Errorf("%d slots, %d callers: inlined %v, want %v", c.slots, c.callers, got != nil, c.inlined)
+			}
+		}
+	}
+}
