@@ -157,12 +157,39 @@ func (p *pacer) trial(mpps float64) (t Trial, err error) {
 		}
 		t.Sent = binary.NativeEndian.Uint64(state[24:])
 		t.Offered = float64(t.Sent) / float64(elapsed.Nanoseconds()) * 1000
-		time.Sleep(2 * time.Millisecond) // the receiver empties the ring
-		after, err := testbed.ReadCounters(p.pair.Right)
-		t.Received = after.RxPackets - before.RxPackets
+		t.Received, err = p.arrived(before.RxPackets, t.Sent)
 		return err
 	})
 	return t, err
+}
+
+// How long the receiver is given to empty its ring: until nothing has come for so
+// many looks in a row, as it may not be running for a while.
+const (
+	drainLook  = 2 * time.Millisecond
+	drainLooks = 5
+	drainMost  = 100 // looks
+)
+
+// arrived counts the packets that came since there were before, once those that were
+// sent have come or no more do.
+func (p *pacer) arrived(before, sent uint64) (n uint64, err error) {
+	same := 0
+	for range drainMost {
+		time.Sleep(drainLook)
+		c, err := testbed.ReadCounters(p.pair.Right)
+		if err != nil {
+			return 0, err
+		}
+		was := n
+		if n = c.RxPackets - before; n != was {
+			same = 0
+		}
+		if same++; n >= sent || same == drainLooks {
+			break
+		}
+	}
+	return n, nil
 }
 
 // The pacing program's state in its map: interface index, interval, time of the
