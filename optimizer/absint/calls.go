@@ -116,12 +116,7 @@ func (c *Calls) Summarize() {
 		exits := prog.Arg{}
 		seen := false
 		a.visit(func(in *prog.Insn, s *State) {
-			row := in.Row()
-			if row.Kind == isa.KindExit || row.Kind == isa.KindCallHelper && in.Imm == helperTailCall {
-				r := asArg(s.Regs[isa.R0])
-				if row.Kind != isa.KindExit {
-					r = prog.ScalarArg // what the other program returns
-				}
+			if r, ok := returned(in, s); ok {
 				if seen {
 					r = exits.Join(r)
 				}
@@ -150,6 +145,21 @@ func (c *Calls) Summarize() {
 			f.Result = results[i]
 		}
 	}
+}
+
+// returned is what the caller may get from instruction in, before which s holds; ok
+// is false for one that never returns to it.
+func returned(in *prog.Insn, s *State) (r prog.Arg, ok bool) {
+	switch row := in.Row(); {
+	case row.Kind == isa.KindExit:
+		return asArg(s.Regs[isa.R0]), true
+	case row.Kind == isa.KindCallHelper && in.Imm == helperTailCall:
+		return prog.ScalarArg, true // what the other program returns
+	case row.Kind == isa.KindLoadPacket:
+		// Past the packet's end it returns 0 (bpf_gen_ld_abs in net/core/filter.c).
+		return prog.Arg{Kind: prog.ArgScalar}, true
+	}
+	return prog.Arg{}, false
 }
 
 // target is the number of the function that an instruction calls, or -1.

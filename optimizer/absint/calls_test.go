@@ -14,7 +14,7 @@ import (
 // Each case is the functions of an object and, in "want" lines, what is known of
 // a function's arguments and result. Subprograms are closed unless marked open.
 func TestSummarize(t *testing.T) {
-	files, _ := filepath.Glob("testdata/calls/*.txt")
+	files, _ := filepath.Glob("testdata/*/*.txt")
 	if len(files) == 0 {
 		t.Fatal("no cases")
 	}
