@@ -16,10 +16,11 @@ func init() {
 		{ID: 151, Name: "skb_cgroup_classid", Args: args(ArgCtx), Purity: PureFresh},
 		// The buffer says which option is sought; what is found may be shorter.
 		{ID: 142, Name: "load_hdr_opt", Args: args(ArgCtx, ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
-		// A socket that is found is held until it is released.
-		{ID: 84, Name: "sk_lookup_tcp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true},
-		{ID: 85, Name: "sk_lookup_udp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true},
-		{ID: 99, Name: "skc_lookup_tcp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true},
+		// A socket that is found is held until it is released. Programs that choose it
+		// (sk_lookup, sk_reuseport) run meanwhile, and may share maps.
+		{ID: 84, Name: "sk_lookup_tcp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true, WritesMaps: true},
+		{ID: 85, Name: "sk_lookup_udp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true, WritesMaps: true},
+		{ID: 99, Name: "skc_lookup_tcp", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar, ArgScalar), RetPtr: true, WritesMaps: true},
 		// Fields of the packet or the connection.
 		{ID: 30, Name: "skb_set_tunnel_opt", Args: args(ArgCtx, ArgMemRead, ArgSize), WritesCtx: true},
 		{ID: 41, Name: "set_hash_invalid", Args: args(ArgCtx), WritesCtx: true, OnlyHash: true},

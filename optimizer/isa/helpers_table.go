@@ -44,7 +44,8 @@ func init() {
 		// Packets.
 		{ID: 23, Name: "redirect", Args: args(ArgScalar, ArgScalar)},
 		{ID: 51, Name: "redirect_map", Args: args(ArgMap, ArgScalar, ArgScalar)},
-		{ID: 13, Name: "clone_redirect", Args: args(ArgCtx, ArgScalar, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
+		// Programs of the other device run meanwhile, and may share maps.
+		{ID: 13, Name: "clone_redirect", Args: args(ArgCtx, ArgScalar, ArgScalar), WritesMaps: true, ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 155, Name: "redirect_peer", Args: args(ArgScalar, ArgScalar)},
 		{ID: 44, Name: "xdp_adjust_head", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 54, Name: "xdp_adjust_meta", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
@@ -68,7 +69,8 @@ func init() {
 		{ID: 20, Name: "skb_get_tunnel_key", Args: args(ArgCtx, ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 21, Name: "skb_set_tunnel_key", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar), WritesCtx: true},
 		{ID: 17, Name: "get_cgroup_classid", Args: args(ArgCtx), Purity: PureConst},
-		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesCtx: true, OnlyHash: true},
+		// So may a flow dissector, which is run for the hash.
+		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesMaps: true, WritesCtx: true, OnlyHash: true},
 		{ID: 46, Name: "get_socket_cookie", Args: args(ArgCtx), WritesCtx: true},
 		{ID: 122, Name: "get_netns_cookie", Args: args(ArgCtx), Purity: PureConst},
 		{ID: 28, Name: "csum_diff", Args: args(ArgMemRead, ArgSize, ArgMemRead, ArgSize, ArgScalar), Purity: PureConst},
