@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 
@@ -95,6 +96,39 @@ func (l *Loaded) Tag() string {
 		return info.Tag
 	}
 	return ""
+}
+
+// Code tells what the kernel was given: its hash of the program's instructions,
+// which leaves out maps, and the maps and places in their values that the
+// instructions name, in their order.
+func (l *Loaded) Code() (string, error) {
+	p := l.coll.Programs[l.name]
+	info, err := p.Info()
+	if err != nil {
+		return "", err
+	}
+	names := map[ebpf.MapID]string{}
+	for name, m := range l.coll.Maps {
+		if i, err := m.Info(); err == nil {
+			if id, ok := i.ID(); ok {
+				names[id] = name
+			}
+		}
+	}
+	insns, err := info.Instructions()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString(info.Tag)
+	for _, in := range insns {
+		if !in.IsLoadFromMap() {
+			continue
+		}
+		place := in.Constant >> 32 // of the value; none in a pointer to the map
+		fmt.Fprintf(&b, " %s+%d", names[ebpf.MapID(uint32(in.Constant))], place)
+	}
+	return b.String(), nil
 }
 
 // Entry is one element of a map, with one value per possible CPU laid end to

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +44,47 @@ func TestBenchDiffer(t *testing.T) {
 	}
 	if _, msg, code := run(t, "bench", "differ"); code != exitUsage {
 		t.Errorf("without objects: exit code %d, %s", code, msg)
+	}
+}
+
+// What the kernel gets tells objects apart whose programs only name other places,
+// or call other functions.
+func TestDifferUnchanged(t *testing.T) {
+	needRoot(t)
+	const code = header + `
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, __u64); } m SEC(".maps"), n SEC(".maps");
+__u64 a = 1, b = 2;
+static __attribute__((noinline)) long f(long x) { asm volatile("" : "+r"(x)); return x * 3; }
+static __attribute__((noinline)) long g(long x) { asm volatile("" : "+r"(x)); return x * 7; }
+SEC("xdp") int p(struct xdp_md *ctx)
+{
+	__u32 k = 0;
+	__u64 *v = bpf_map_lookup_elem(&MAP, &k);
+	return v ? *v + VARIABLE + f(1) - g(2) + CALL(3) : 0;
+}
+`
+	read := func(defines ...string) []byte {
+		b, err := os.ReadFile(object(t, code, defines...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	x := read("-DMAP=m", "-DVARIABLE=a", "-DCALL=f")
+	for _, c := range []struct {
+		defines []string
+		unlike  int
+	}{
+		{[]string{"-DMAP=m", "-DVARIABLE=a", "-DCALL=f"}, 0},
+		{[]string{"-DMAP=n", "-DVARIABLE=a", "-DCALL=f"}, 1},
+		{[]string{"-DMAP=m", "-DVARIABLE=b", "-DCALL=f"}, 1},
+		{[]string{"-DMAP=m", "-DVARIABLE=a", "-DCALL=g"}, 1},
+	} {
+		tally := &differTally{apart: map[string]int{}}
+		(&differSettings{}).unchanged(io.Discard, tally, "x.o", x, read(c.defines...), "p")
+		if len(tally.unlike) != c.unlike || len(tally.apart) != 1-c.unlike {
+			t.Errorf("%v: unlike %q, apart %v", c.defines, tally.unlike, tally.apart)
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ Exit code 0: each form loads exactly where the original does. 5: one does not.`,
 	f := c.Flags()
 	f.StringSliceVar(&s.packages, "packages", nil, "Debian packages to fetch objects from")
 	f.StringVar(&s.samples, "samples", "", "Debian package of kernel sources to compile samples from")
-	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
+	typeFlag(c, &s.progType)
 	f.StringVar(&s.out, "out", "", "folder for the table (default: standard output alone)")
 	return c
 }

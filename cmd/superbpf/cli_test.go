@@ -108,6 +108,7 @@ func TestBadCommandLines(t *testing.T) {
 		{[]string{"optimize", "/proc/self/exe", "-o", out}, 1, "clang -target bpf"},
 		{[]string{"optimize", text, "-o", out, "-O9"}, exitUsage, "-O"},
 		{[]string{"optimize", text, "-o", out, "--steps", "nan"}, exitUsage, "--steps"},
+		{[]string{"optimize", text, "-o", out, "--type", "foo"}, exitUsage, "section name"},
 		{[]string{"optimize", text, "-o", out, "--steps", "1e300"}, exitUsage, "--steps"},
 		{[]string{"optimize", text, "-o", out, "--total-budget", "-1s"}, exitUsage, "--total-budget"},
 		{[]string{"optimize", text, "-o", out, "--objective", "luck"}, exitUsage, "luck"},

@@ -84,7 +84,7 @@ far as could be told it is neither, but not all programs could be compared.`,
 	}
 	f := c.Flags()
 	f.StringVar(&s.program, "program", "", "only this program")
-	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
+	typeFlag(c, &s.progType)
 	f.StringVar(&s.pcap, "pcap", "", "packets to run on (pcap or pcapng)")
 	f.StringVar(&s.profile, "traffic", "", "packets to run on: a traffic profile (YAML, see 'superbpf traffic --help')")
 	f.IntVar(&s.packets, "packets", 20_000, "inputs for the comparison of behaviour")

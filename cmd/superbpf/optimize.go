@@ -72,7 +72,7 @@ func (s *settings) flags(c *cobra.Command) {
 	preserveFlag(f, &s.preserve)
 	f.BoolVar(&s.inPlace, "in-place", false, "keep the object's layout: pad removed instructions with ja +0")
 	f.StringVar(&s.pcap, "pcap", "", "packets (pcap or pcapng) to weigh and test the program with")
-	f.StringVar(&s.progType, "type", "", "type, as a section name (xdp, tc, kprobe, ...), of programs whose section's name gives none")
+	typeFlag(c, &s.progType)
 	kernelsFlag(c, &s.kernels, []string{runningKernel})
 	store, err := rules.StorePath()
 	if err != nil {

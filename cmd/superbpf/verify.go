@@ -75,7 +75,7 @@ not known to be, or a kernel that accepts a program of IN.o refuses OUT.o's.`,
 	f := c.Flags()
 	f.StringVar(&o.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	f.StringVar(&o.certificate, "certificate", "", "certificate to use (default: OUT.o.cert.json if it is there)")
-	f.StringVar(&o.progType, "type", "", "type, as a section name (xdp, tc, ...), of programs whose section's name gives none")
+	typeFlag(c, &o.progType)
 	f.BoolVar(&o.atomics, "allow-atomics", true, "accept that a plain read-modify-write of memory became an atomic operation (not with --preserve-shared)")
 	preserveFlag(f, &o.preserve)
 	f.IntVar(&o.runs, "runs", 20_000, "inputs to try on programs that are not proved equal; 0 for none")
