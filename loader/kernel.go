@@ -112,8 +112,8 @@ func (k *Kernel) ask(ctx context.Context, object []byte, spec *ebpf.CollectionSp
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p != nil {
-		if k.sets[p.Set] == nil {
-			k.makeMaps(spec, p)
+		if k.sets[p.Set] == nil && k.makeMaps(spec) {
+			k.keepSet(spec, p)
 		}
 		if r, err := k.quick(ctx, p); !errors.Is(err, errWhole) {
 			return r, err
@@ -122,18 +122,23 @@ func (k *Kernel) ask(ctx context.Context, object []byte, spec *ebpf.CollectionSp
 	return k.whole(ctx, object, spec, program, p)
 }
 
-// makeMaps creates the maps of a prepared program if that can be done without
-// the program.
-func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec, p *Prepared) {
+// makeMaps creates the maps of an object that are not there yet, if that can be
+// done without its programs, and reports whether all are there. Large maps take a
+// while: those of a program that is refused serve the next one.
+func (k *Kernel) makeMaps(spec *ebpf.CollectionSpec) bool {
+	have := k.replacements(spec)
+	if len(have) == len(spec.Maps) {
+		return true
+	}
 	bare := *spec
 	bare.Programs = nil
-	coll, err := newCollection(&bare, ebpf.CollectionOptions{MapReplacements: k.replacements(spec)})
+	coll, err := newCollection(&bare, ebpf.CollectionOptions{MapReplacements: have})
 	if err != nil {
-		return // loading the object will tell why
+		return false // loading the object will tell why
 	}
 	defer coll.Close()
 	k.keep(spec, coll)
-	k.keepSet(spec, p)
+	return true
 }
 
 // keepSet notes which maps a prepared program uses.
@@ -171,6 +176,7 @@ func unreadable(err error) *LoadResult {
 // whole loads a program by way of the library and keeps its maps, for p too if
 // it is not nil. The lock is held.
 func (k *Kernel) whole(ctx context.Context, object []byte, spec *ebpf.CollectionSpec, program string, p *Prepared) (*LoadResult, error) {
+	k.makeMaps(spec)
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}, MapReplacements: k.replacements(spec)}
 	a, err := within(ctx, k.limit(), func() answer { return load(spec, opts, program) }, answer.drop)
 	switch {

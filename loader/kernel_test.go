@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -107,6 +108,28 @@ func TestRefusalNamesTheReason(t *testing.T) {
 	}
 	if r.Accepted || r.Reason.Line != "R9 !read_ok" || r.Reason.Kind != ReasonUninit || r.Function != "first" || r.Slot != 0 {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// The maps of a program that is refused are there for the next one.
+func TestRefusedProgramLeavesMaps(t *testing.T) {
+	k := newKernel(t)
+	raw := compileSample(t, "-mcpu=v2")
+	out := prepend(t, raw, isa.Insn{Op: isa.ALU(isa.FnMov, 64, false), Dst: isa.R0, Src: isa.R9}, "first")
+	if r, err := k.LoadWhole(context.Background(), out, "first"); err != nil || r.Accepted {
+		t.Fatalf("%+v %v", r, err)
+	}
+	made := maps.Clone(k.maps)
+	if r, err := k.LoadWhole(context.Background(), raw, "first"); err != nil || !r.Accepted {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if len(made) == 0 || len(made) != len(k.maps) {
+		t.Errorf("%d maps after the refusal, %d in all", len(made), len(k.maps))
+	}
+	for name, c := range k.maps {
+		if made[name].m != c.m {
+			t.Errorf("%s was made twice", name)
+		}
 	}
 }
 
