@@ -39,6 +39,7 @@ var table = []Pass{
 	{Name: "store-arms", Doc: "store a choice of constants in the arms of its branch", run: storeArms, values: true},
 	{Name: "decisions", Doc: "branch on conditions, not on numbers made of them", run: decisions, values: true},
 	{Name: "hammocks", Doc: "join branches on the same condition", run: hammocks, values: true},
+	{Name: "divisions", Doc: "divide with the sign instead of branching on it", run: divisions, values: true},
 	{Name: "phis", Doc: "keep a sum instead of choosing its operand", run: phis, values: true},
 	{Name: "sums", Doc: "add to each of several constants instead of to the one chosen", run: sums, values: true},
 	// Values first: it turns recomputation into copies, which the next remove.
@@ -68,6 +69,7 @@ var table = []Pass{
 	{Name: "pairs", Doc: "compare with two neighbouring values one after the other", run: pairs},
 	{Name: "unswap", Doc: "compare with constants in the order of the network", run: unswap, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
+	{Name: "reciprocals", Doc: "multiply and shift instead of dividing by a constant", run: reciprocals, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
 	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},

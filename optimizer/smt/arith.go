@@ -58,9 +58,8 @@ func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summan
 	return append(list, summand{t, k})
 }
 
-// sum builds the normal form of a linear combination.
-func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
-	m := mask(w)
+// merge adds up the coefficients of each term, of w bits.
+func merge(w uint8, list []summand) []summand {
 	slices.SortFunc(list, func(a, b summand) int { return cmp.Compare(a.t, b.t) })
 	out := list[:0]
 	for _, s := range list {
@@ -70,7 +69,16 @@ func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
 			out = append(out, s)
 		}
 	}
-	list = slices.DeleteFunc(out, func(s summand) bool { return s.k&m == 0 })
+	return slices.DeleteFunc(out, func(s summand) bool { return s.k&mask(w) == 0 })
+}
+
+// sum builds the normal form of a linear combination.
+func (c *Ctx) sum(w uint8, konst uint64, list []summand) Term {
+	m := mask(w)
+	list = merge(w, list)
+	if len(list) > 1 {
+		list = c.remainders(w, &konst, list)
+	}
 	konst &= m
 	if len(list) == 0 {
 		return c.Const(konst, w)
@@ -189,83 +197,7 @@ func (c *Ctx) Mul(a, b Term) Term {
 	return c.intern(Node{Op: OpMul, Width: w}, a, b)
 }
 
-// UDiv returns the unsigned quotient; by zero it is all ones, as in SMT-LIB.
-func (c *Ctx) UDiv(a, b Term) Term {
-	w := c.same(a, b)
-	y, yc := c.IsConst(b)
-	if x, ok := c.IsConst(a); ok && yc {
-		if y == 0 {
-			return c.Const(mask(w), w)
-		}
-		return c.Const(x/y, w)
-	}
-	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
-		return c.lshrConst(a, uint8(bits.TrailingZeros64(y)))
-	}
-	return c.intern(Node{Op: OpUDiv, Width: w}, a, b)
-}
-
-// URem returns the unsigned remainder; by zero it is a.
-func (c *Ctx) URem(a, b Term) Term {
-	w := c.same(a, b)
-	y, yc := c.IsConst(b)
-	if x, ok := c.IsConst(a); ok && yc {
-		if y == 0 {
-			return a
-		}
-		return c.Const(x%y, w)
-	}
-	if yc && y != 0 && y&(y-1) == 0 && !c.opt.Raw {
-		return c.And(a, c.Const(y-1, w))
-	}
-	return c.intern(Node{Op: OpURem, Width: w}, a, b)
-}
-
 func signed(v uint64, w uint8) int64 { return int64(v<<(64-w)) >> (64 - w) }
-
-// SDiv returns the quotient rounded toward zero, as SMT-LIB's bvsdiv.
-func (c *Ctx) SDiv(a, b Term) Term {
-	w := c.same(a, b)
-	x, xc := c.IsConst(a)
-	if y, yc := c.IsConst(b); xc && yc {
-		return c.Const(sdiv(x, y, w), w)
-	}
-	return c.intern(Node{Op: OpSDiv, Width: w}, a, b)
-}
-
-// SRem returns the remainder with the sign of the dividend, as bvsrem.
-func (c *Ctx) SRem(a, b Term) Term {
-	w := c.same(a, b)
-	x, xc := c.IsConst(a)
-	if y, yc := c.IsConst(b); xc && yc {
-		return c.Const(srem(x, y, w), w)
-	}
-	return c.intern(Node{Op: OpSRem, Width: w}, a, b)
-}
-
-func sdiv(x, y uint64, w uint8) uint64 {
-	a, b := signed(x, w), signed(y, w)
-	switch {
-	case b == 0 && a >= 0:
-		return mask(w)
-	case b == 0:
-		return 1
-	case b == -1:
-		return uint64(-a) & mask(w)
-	}
-	return uint64(a/b) & mask(w)
-}
-
-func srem(x, y uint64, w uint8) uint64 {
-	a, b := signed(x, w), signed(y, w)
-	switch b {
-	case 0:
-		return x & mask(w)
-	case -1:
-		return 0
-	}
-	return uint64(a%b) & mask(w)
-}
 
 func (c *Ctx) same(a, b Term) uint8 {
 	w := c.Width(a)

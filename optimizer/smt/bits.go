@@ -443,6 +443,9 @@ func (c *Ctx) extract(a Term, x *Node, lo, n uint8) Term {
 		if t, ok := c.extractSum(x, lo, n); ok {
 			return t
 		}
+		if t, ok := c.quotient(x, lo); ok && lo+n == x.Width {
+			return c.Extract(t, 0, n)
+		}
 	case OpMul:
 		if lo == 0 {
 			return c.Mul(c.Extract(x.Args[0], 0, n), c.Extract(x.Args[1], 0, n))

@@ -333,11 +333,44 @@ func TestSolverModels(t *testing.T) {
 	}
 }
 
+// A product is taken for a quotient exactly where it is one: checked around the
+// multiples of the divisor, where the two would part first.
+func TestMultiplier(t *testing.T) {
+	const seed = 2
+	r := rand.New(rand.NewPCG(seed, seed))
+	taken := 0
+	for range 200000 {
+		n := uint8(1 + r.IntN(40))
+		s := uint8(1 + r.IntN(63))
+		m := r.Uint64() >> r.IntN(64)
+		if y := r.Uint64()>>r.IntN(64) | 1; r.IntN(2) == 0 {
+			m = 1<<s/y + uint64(r.IntN(3)) - 1 // close to a multiplier of y
+		}
+		y, ok := multiplier(m, mask(n), s, 64)
+		if !ok {
+			continue
+		}
+		taken++
+		for range 8 {
+			x := y*(r.Uint64()>>r.IntN(64)) - uint64(r.IntN(2))
+			for _, x := range []uint64{x & mask(n), mask(n), (mask(n)/y*y - 1) & mask(n)} {
+				if x*m>>s != x/y {
+					t.Fatalf("%d * %#x >> %d is %d, %d / %d is %d", x, m, s, x*m>>s, x, y, x/y)
+				}
+			}
+		}
+	}
+	if taken < 1000 {
+		t.Errorf("only %d multipliers", taken)
+	}
+}
+
 func TestOneForm(t *testing.T) {
 	c := NewCtx(Options{})
 	x, y := c.Var("x", 64), c.Var("y", 64)
 	k := func(v uint64) Term { return c.Const(v, 64) }
 	b := func(i uint8) Term { return c.ZExt(c.Extract(x, 8*i, 8), 64) }
+	low := c.And(x, k(0xffffffff))
 	for _, e := range []struct {
 		name string
 		a, b Term
@@ -356,6 +389,9 @@ func TestOneForm(t *testing.T) {
 		{"sum of a sum without carry", c.Add(c.Or(c.Shl(b(0), k(8)), k(0x10001)), c.Sub(y, k(1))), c.Add(c.Shl(b(0), k(8)), c.Add(y, k(0x10000)))},
 		{"exclusive or without common bits", c.Xor(c.Shl(x, k(8)), c.And(y, k(0xff))), c.Or(c.Shl(x, k(8)), c.And(y, k(0xff)))},
 		{"compare", c.Ult(k(4), x), c.Not(c.Ult(x, k(5)))},
+		{"quotient by multiplication", c.LShr(c.Mul(low, k(0xcccccccd)), k(35)), c.ZExt(c.UDiv(c.Extract(x, 0, 32), c.Const(10, 32)), 64)},
+		{"remainder by multiplication", c.Sub(low, c.Mul(c.LShr(c.Mul(low, k(0xffff0001)), k(48)), k(65537))), c.ZExt(c.URem(c.Extract(x, 0, 32), c.Const(65537, 32)), 64)},
+		{"signed quotient", c.Ite(c.Slt(x, k(0)), c.Neg(c.UDiv(c.Neg(x), k(1000))), c.UDiv(x, k(1000))), c.SDiv(x, k(1000))},
 		{"equal after subtraction", c.Eq(c.Sub(x, y), k(0)), c.Eq(x, y)},
 	} {
 		if e.a != e.b {

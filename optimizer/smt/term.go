@@ -259,11 +259,17 @@ func (c *Ctx) known(n *Node) {
 	case OpURem:
 		// The remainder is below a constant divisor; and never above the dividend.
 		lz := bits.LeadingZeros64(arg(0).zeros ^ mask(arg(0).Width))
+		if y := arg(1); y.Op == OpConst && y.K != 0 {
+			lz = max(lz, bits.LeadingZeros64(y.K-1))
+		}
 		n.zeros = m &^ (^uint64(0) >> min(lz, 63))
 	case OpUDiv:
 		if arg(1).zeros != mask(arg(1).Width) && arg(1).ones != 0 {
-			lz := bits.LeadingZeros64(arg(0).zeros ^ mask(arg(0).Width))
-			n.zeros = m &^ (^uint64(0) >> min(lz, 63))
+			top := ^arg(0).zeros & mask(arg(0).Width)
+			if y := arg(1); y.Op == OpConst {
+				top /= y.K
+			}
+			n.zeros = m &^ (^uint64(0) >> min(bits.LeadingZeros64(top), 63))
 		}
 	case OpLShr:
 		// Leading zeros stay zero.
