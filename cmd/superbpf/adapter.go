@@ -64,9 +64,6 @@ func (s *settings) read(name string, input []byte) (*elf.Object, error) {
 	if s.budget < 0 || s.total < 0 {
 		return nil, fail(exitUsage, "--budget and --total-budget take a time such as 30s, none below 0")
 	}
-	if s.mcpu < 0 || s.mcpu > 4 {
-		return nil, fail(exitUsage, "--mcpu takes 1 to 4, not %d", s.mcpu)
-	}
 	obj, err := elf.ReadAs(input, s.progType)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -134,7 +131,7 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 	if s.inPlace {
 		disable[pass.Inline] = true // there is no room to grow into
 	}
-	mcpu := s.mcpu
+	mcpu := int(s.mcpu)
 	if mcpu == 0 {
 		mcpu = gates.Level()
 	}

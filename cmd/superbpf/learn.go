@@ -22,7 +22,7 @@ import (
 type learnSettings struct {
 	*ruleSettings
 	suite, out string
-	mcpu       int
+	mcpu       level
 	fresh      bool
 }
 
@@ -48,7 +48,8 @@ program is loaded. Ctrl-C ends the search; what was found until then is kept.`,
 	f := c.Flags()
 	f.StringVar(&l.suite, "suite", "", strings.Join(benchmarks.Suites(), ", ")+", all, or a folder of programs: compiled for v2 and v3 at all levels")
 	f.StringVar(&l.out, "out", "", "write the rules as text to this file instead of the store")
-	f.IntVar(&l.mcpu, "mcpu", 4, "newest instruction set level to use, 1 to 4")
+	l.mcpu = 4
+	f.Var(&l.mcpu, "mcpu", "newest instruction set level to use, v1 to v4")
 	f.BoolVar(&l.fresh, "fresh", false, "take no notice of the rules at hand")
 	return c
 }
@@ -101,10 +102,7 @@ func (l *learnSettings) each(ctx context.Context, args []string, do func(name st
 const learnSteps = 20_000_000
 
 func (l *learnSettings) run(ctx context.Context, stdout, stderr io.Writer, args []string) error {
-	if l.mcpu < 1 || l.mcpu > 4 {
-		return fail(exitUsage, "--mcpu takes 1 to 4, not %d", l.mcpu)
-	}
-	learner := &rules.Learner{MCPU: l.mcpu, Solver: l.solver, Budget: learnSteps}
+	learner := &rules.Learner{MCPU: int(l.mcpu), Solver: l.solver, Budget: learnSteps}
 	p := newProgress(stderr)
 	objects, unread := 0, 0
 	err := l.each(ctx, args, func(name string, raw []byte) {
@@ -181,7 +179,7 @@ func (l *learnSettings) harvest(ctx context.Context, learner *rules.Learner, raw
 		return err
 	}
 	defer v.Close()
-	passes := pass.All(pass.Config{MCPU: l.mcpu, Validator: v})
+	passes := pass.All(pass.Config{MCPU: int(l.mcpu), Validator: v})
 	for i, f := range obj.Functions() {
 		if f.Unsupported == "" && len(obj.Users(i)) > 0 {
 			learner.Harvest(ctx, f, passes)

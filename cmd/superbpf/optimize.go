@@ -33,7 +33,7 @@ const orders = "orders"
 type settings struct {
 	objective string
 	level     int
-	mcpu      int
+	mcpu      level
 	solver    string
 	budget    time.Duration // ceiling for a function
 	total     time.Duration // ceiling for an object
@@ -61,7 +61,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.objective, "objective", "latency", "what to lower: latency, size or complexity")
 	f.IntVarP(&s.level, "optimize", "O", 2, "effort: 1 passes and rules, 2 adds enumeration, 3 adds Markov chains until the budget ends")
-	f.IntVar(&s.mcpu, "mcpu", 0, "newest instruction set level to use, 1 to 4 (default: what the gate kernels accept)")
+	f.Var(&s.mcpu, "mcpu", "newest instruction set level to use, v1 to v4 (default: what the gate kernels accept)")
 	f.StringVar(&s.solver, "solver", "auto", "go-z3, z3, cvc5 or auto")
 	s.budgetFlags(f)
 	f.Int64Var(&s.seed, "seed", 1, "seed of every random choice")

@@ -74,7 +74,11 @@ func (o *Object) emit(l *layout, starts map[*function]int) error {
 			if in.Target >= 0 {
 				dist = (b.at[in.Target] - b.at[k] - 8) / 8
 			}
-			raw, err := isa.Encode(in.Insn, dist)
+			insn := in.Insn
+			if !b.same {
+				insn.Op = jumpOver(insn.Op, dist)
+			}
+			raw, err := isa.Encode(insn, dist)
 			if err != nil {
 				return fmt.Errorf("%s: instruction %d: %w", b.fn.Name, k, err)
 			}
@@ -89,6 +93,18 @@ func (o *Object) emit(l *layout, starts map[*function]int) error {
 	l.data = append(l.data, old[end:end+l.tail]...)
 	slices.SortFunc(l.rels, func(a, b delf.Rel64) int { return int(a.Off) - int(b.Off) })
 	return nil
+}
+
+// jumpOver is the jump for a distance in slots: the long form, which older kernels
+// refuse, only where the short one does not reach.
+func jumpOver(op isa.Op, dist int) isa.Op {
+	switch {
+	case op != isa.Ja && op != isa.Gotol:
+		return op
+	case dist == int(int16(dist)):
+		return isa.Ja
+	}
+	return isa.Gotol
 }
 
 // refer writes an instruction's symbolic operand at byte offset at.

@@ -3,6 +3,7 @@ package elf
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/superbpf/superbpf/optimizer/isa"
@@ -109,4 +110,23 @@ func FuzzWrite(f *testing.F) {
 			t.Fatalf("written again it is another object (%v)", err)
 		}
 	})
+}
+
+// A jump takes the long form where the short one does not reach, and only there.
+func TestFarJumps(t *testing.T) {
+	o := read(t, compile(t, "sample.c", "-g", "-mcpu=v2"))
+	for between, want := range map[int]isa.Op{3: isa.Ja, 32767: isa.Ja, 32768: isa.Gotol} {
+		f := o.Functions()[0].Clone()
+		zero := prog.New(isa.Insn{Op: isa.ALU(isa.FnMov, 64, true), Dst: isa.R0})
+		jump := prog.New(isa.Insn{Op: isa.Ja})
+		jump.Target = 2 + between
+		f.Insns = append(append([]prog.Insn{zero, jump}, slices.Repeat([]prog.Insn{zero}, between)...), prog.New(isa.Insn{Op: isa.Exit}))
+		out, err := o.Encode(map[int]*prog.Func{0: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := read(t, out).Functions()[0].Insns[1]; in.Op != want || in.Target != jump.Target {
+			t.Errorf("over %d instructions: %s to %d, not to %d", between, in.Row().Name, in.Target, jump.Target)
+		}
+	}
 }
