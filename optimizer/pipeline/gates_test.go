@@ -192,11 +192,16 @@ func TestComplexityIsWhatTheVerifierProcesses(t *testing.T) {
 	}
 }
 
-// What makes the verifier's work many times as long is not worth a slot.
+// What makes the verifier's work many times as long, or takes much of what is left
+// until it gives up, is not worth a slot.
 func TestVerifierIsNotOverburdened(t *testing.T) {
-	for _, c := range []struct{ processed, slots int }{{leastBurden - 1, 2}, {3 * leastBurden, 5}} {
+	for _, c := range []struct{ input, processed, slots int }{
+		{1000, leastBurden - 1, 2}, {1000, 3 * leastBurden, 5},
+		{100_000, 190_000, 2}, {100_000, 210_000, 5},
+		{900_000, 920_000, 2}, {900_000, 930_000, 5},
+	} {
 		k := kernel{"k", new(int), func(o string) GateResult {
-			n := 1000
+			n := c.input
 			if strings.Count(o, "=") < 4 {
 				n = c.processed
 			}
@@ -209,7 +214,7 @@ func TestVerifierIsNotOverburdened(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := res.Functions[0].After.Slots; got != c.slots {
-			t.Errorf("%d instructions processed: %d slots, want %d", c.processed, got, c.slots)
+			t.Errorf("%d instructions processed, %d of the input: %d slots, want %d", c.processed, c.input, got, c.slots)
 		}
 	}
 }

@@ -246,13 +246,21 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 // Bounds of what the verifier may process of an output, whatever is saved: it gives
 // up at a million instructions, on some kernels sooner, and takes its time until then.
 const (
-	mostBurden  = 2     // times the input
-	leastBurden = 10000 // which never matters
+	mostBurden  = 2       // times the input
+	leastBurden = 10000   // which never matters
+	endBurden   = 1000000 // where the verifier gives up
+	shareBurden = 4       // most of what is left until there that the output may take: one part of so many
 )
 
-// burdens: the verifier would process many more instructions than of the input.
+// burdens: the verifier would process many more instructions than of the input, or
+// many of those that the input leaves until it gives up. Other kernels count
+// otherwise, and whoever changes the program later needs the rest.
 func (w *work) burdens(processed int) bool {
-	return w.processed > 0 && processed > max(mostBurden*w.processed, leastBurden)
+	if w.processed == 0 {
+		return false
+	}
+	most := min(mostBurden*w.processed, w.processed+max(0, endBurden-w.processed)/shareBurden)
+	return processed > max(most, leastBurden)
 }
 
 // was: the function had that code before. Costs that are nearly the same let a
