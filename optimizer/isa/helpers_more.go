@@ -74,8 +74,8 @@ func init() {
 		{ID: 27, Name: "get_stackid", Args: args(ArgCtx, ArgMap, ArgScalar), WritesMaps: true},
 		{ID: 58, Name: "override_return", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 104, Name: "sysctl_set_new_value", Args: args(ArgCtx, ArgMemRead, ArgSize), WritesCtx: true},
-		{ID: 109, Name: "send_signal", Args: args(ArgScalar)},
-		{ID: 117, Name: "send_signal_thread", Args: args(ArgScalar)},
+		{ID: 109, Name: "send_signal", Args: args(ArgScalar), WritesMaps: true},
+		{ID: 117, Name: "send_signal_thread", Args: args(ArgScalar), WritesMaps: true},
 		{ID: 187, Name: "set_retval", Args: args(ArgScalar), WritesCtx: true},
 	} {
 		h.Known = true

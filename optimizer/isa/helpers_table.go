@@ -35,12 +35,14 @@ func init() {
 		{ID: 115, Name: "probe_read_kernel_str", Args: args(ArgMemRW, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 16, Name: "get_current_comm", Args: args(ArgMemWrite, ArgSize), Purity: PureFresh},
 		{ID: 6, Name: "trace_printk", Args: args(ArgMemRead, ArgSize, ArgScalar, ArgScalar, ArgScalar)},
-		{ID: 25, Name: "perf_event_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
-		{ID: 111, Name: "skb_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
-		{ID: 121, Name: "xdp_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize)},
-		{ID: 130, Name: "ringbuf_output", Args: args(ArgMap, ArgMemRead, ArgSize, ArgScalar)},
 		{ID: 131, Name: "ringbuf_reserve", Args: args(ArgMap, ArgScalar, ArgScalar), RetPtr: true, Record: true},
-		{ID: 134, Name: "ringbuf_query", Args: args(ArgMap, ArgScalar)},
+		// Who is told by these may take a map's values for his own from then on, or has
+		// given some back: loads stay on their side.
+		{ID: 25, Name: "perf_event_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize), WritesMaps: true},
+		{ID: 111, Name: "skb_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize), WritesMaps: true},
+		{ID: 121, Name: "xdp_output", Args: args(ArgCtx, ArgMap, ArgScalar, ArgMemRead, ArgSize), WritesMaps: true},
+		{ID: 130, Name: "ringbuf_output", Args: args(ArgMap, ArgMemRead, ArgSize, ArgScalar), WritesMaps: true},
+		{ID: 134, Name: "ringbuf_query", Args: args(ArgMap, ArgScalar), WritesMaps: true},
 		// Packets.
 		{ID: 23, Name: "redirect", Args: args(ArgScalar, ArgScalar)},
 		{ID: 51, Name: "redirect_map", Args: args(ArgMap, ArgScalar, ArgScalar)},
