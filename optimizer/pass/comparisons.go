@@ -72,6 +72,9 @@ func (r *run) test(p, k int, read isa.RegSet, cond smt.Term) (prog.Insn, bool) {
 			decides := func(in isa.Insn) (prog.Insn, bool) {
 				n := prog.New(in)
 				n.Target = r.f.Insns[k].Target
+				if !r.vals.E.Gives(st, &n, cond) {
+					return n, false
+				}
 				got, err := r.vals.E.Step(st.Clone(), &n)
 				return n, err == nil && got == cond
 			}

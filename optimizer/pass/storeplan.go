@@ -19,11 +19,12 @@ type storePlan struct {
 // mergeAt puts one store for those in gone where its operands are at hand.
 func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t bytesOf) bool {
 	first, last := gone[0], gone[len(gone)-1]
+	failed := map[int]bool{}
 	for p := min(last+1, limit); p >= first; p-- {
 		if p >= len(r.f.Insns) || r.cfg.BlockOf[p] != r.cfg.BlockOf[first] {
 			continue
 		}
-		plan, ok := r.storeOf(p, s, gone, off, w, t)
+		plan, ok := r.storeOf(p, s, gone, off, w, t, failed)
 		if !ok {
 			continue
 		}
@@ -47,7 +48,7 @@ func (r *run) mergeAt(s *storeRun, gone []int, limit int, off int64, w uint8, t 
 
 // storeOf plans a store of t, w bits, before instruction p, at a distance from a
 // run's base.
-func (r *run) storeOf(p int, s *storeRun, gone []int, off int64, w uint8, t bytesOf) (storePlan, bool) {
+func (r *run) storeOf(p int, s *storeRun, gone []int, off int64, w uint8, t bytesOf, failed map[int]bool) (storePlan, bool) {
 	c, st := r.vals.C, r.vals.Before[p]
 	none := storePlan{}
 	if st == nil {
@@ -84,7 +85,7 @@ func (r *run) storeOf(p int, s *storeRun, gone []int, off int64, w uint8, t byte
 			return plan, true
 		}
 	}
-	if r.loadedAtOnce(&plan, p, s, gone, off, w, t) || r.swapped(&plan, p, gone, w, t) {
+	if r.loadedAtOnce(&plan, p, s, gone, off, w, t, failed) || r.swapped(&plan, p, gone, w, t) {
 		return plan, true
 	}
 	return none, false
@@ -92,10 +93,14 @@ func (r *run) storeOf(p int, s *storeRun, gone []int, off int64, w uint8, t byte
 
 // loadedAtOnce: what is stored was loaded in parts; load it at once, into a
 // register that is free, or that only served one of the parts. What points there
-// may be gone at p, after the last part was loaded.
-func (r *run) loadedAtOnce(plan *storePlan, p int, s *storeRun, gone []int, off int64, w uint8, t bytesOf) bool {
+// may be gone at p, after the last part was loaded. failed are the places where no load
+// was found for another p: what a load gives does not depend on its register.
+func (r *run) loadedAtOnce(plan *storePlan, p int, s *storeRun, gone []int, off int64, w uint8, t bytesOf, failed map[int]bool) bool {
 	c := r.vals.C
 	try := func(q int, x isa.Reg) bool {
+		if failed[q] {
+			return false
+		}
 		// Not from where the stores that go have written.
 		written := func(in isa.Insn) bool {
 			addr := c.Add(r.vals.Before[q].Regs[in.Src], c.Const(uint64(int64(in.Off)), 64))
@@ -104,6 +109,7 @@ func (r *run) loadedAtOnce(plan *storePlan, p int, s *storeRun, gone []int, off 
 		}
 		code := r.partsLoad(q, x, t, w, written)
 		if len(code) == 0 || len(code) > 1 && len(gone) <= len(code) {
+			failed[q] = true
 			return false
 		}
 		plan.from, plan.prepare, plan.store.Src = q, code, x

@@ -164,6 +164,9 @@ func (r *run) synthesize(st *symex.State, d isa.Reg, goal smt.Term, imms []int64
 	try := func(in isa.Insn) bool {
 		scratch.Regs = st.Regs
 		p := prog.New(in)
+		if !r.vals.E.Gives(st, &p, goal) {
+			return false
+		}
 		if _, err := r.vals.E.Step(&scratch, &p); err != nil {
 			return false
 		}

@@ -68,6 +68,7 @@ type Ctx struct {
 	work int64
 	// slices remembers what Extract made, made what two-operand constructors made.
 	slices, made memo
+	guesses      []*guessed // see Guess; nil where nothing was guessed
 }
 
 // once remembers make's result. Terms share their parts, and a constructor may

@@ -168,6 +168,7 @@ type Engine struct {
 	assume   map[string]bool
 	maps     map[string]bool // named by the functions
 	log      *Log
+	guess    numbers // see Gives
 }
 
 // NewEngine makes an engine over c for versions of f. callee gives the functions

@@ -97,6 +97,7 @@ func show(cells []cell) string {
 // Machine runs functions; it is to be used again and again. The zero value is
 // ready.
 type Machine struct {
+	isa.Numbers
 	w    *World
 	p    *Program
 	regs [isa.NumRegs]uint64
