@@ -11,12 +11,18 @@ import (
 
 // reciprocals multiplies and shifts where a constant divides: processors take several
 // times as long for a division as for all of that. Signed divisions by powers of two
-// become shifts.
+// become shifts. Divisions by registers look at 32 bits where no more are set.
 func reciprocals(r *run) {
 	for k := range r.f.Insns {
 		in := &r.f.Insns[k]
 		row := in.Row()
-		if row.Kind != isa.KindALU || !row.Imm || in.Frozen() || in.Imm < 2 || r.vals.Before[k] == nil || r.vals.Before[k].Regs[in.Dst] == 0 {
+		if row.Kind != isa.KindALU || in.Frozen() || r.vals.Before[k] == nil || r.vals.Before[k].Regs[in.Dst] == 0 {
+			continue
+		}
+		if !row.Imm {
+			r.divideLow(k)
+		}
+		if !row.Imm || in.Imm < 2 {
 			continue
 		}
 		var code []isa.Insn
@@ -37,6 +43,21 @@ func reciprocals(r *run) {
 	}
 }
 
+// divideLow divides the lower halves where the upper ones are zero.
+func (r *run) divideLow(k int) {
+	in := &r.f.Insns[k]
+	row, regs := in.Row(), r.vals.Before[k].Regs
+	if row.Width != 64 || row.Fn != isa.FnDiv && row.Fn != isa.FnMod || regs[in.Src] == 0 {
+		return
+	}
+	x, _ := r.vals.C.Known(regs[in.Dst])
+	y, _ := r.vals.C.Known(regs[in.Src])
+	op := isa.ALU(row.Fn, 32, false)
+	if (x&y)>>32 == math.MaxUint32 && r.has(op) && r.ok(k, "divides 32 bits: %s", text(in)) {
+		r.g.Insns[k].Op = op
+	}
+}
+
 // byReciprocal is code for the unsigned division at k.
 func (r *run) byReciprocal(k int) []isa.Insn {
 	in := &r.f.Insns[k]
@@ -45,7 +66,11 @@ func (r *run) byReciprocal(k int) []isa.Insn {
 	zeros, _ := r.vals.C.Known(x)
 	var code []isa.Insn
 	if row.Width == 32 && zeros>>32 != math.MaxUint32 {
-		code = append(code, isa.Insn{Op: isa.ALU(isa.FnMov, 32, false), Dst: d, Src: d})
+		low := isa.Insn{Op: isa.ALU(isa.FnMov, 32, false), Dst: d, Src: d}
+		if !r.has(low.Op) {
+			return nil
+		}
+		code = append(code, low)
 		zeros |= math.MaxUint32 << 32
 	}
 	m, s, ok := smt.Reciprocal(y, 1<<bits.Len64(^zeros)-1)

@@ -69,7 +69,7 @@ var table = []Pass{
 	{Name: "pairs", Doc: "compare with two neighbouring values one after the other", run: pairs},
 	{Name: "unswap", Doc: "compare with constants in the order of the network", run: unswap, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
-	{Name: "reciprocals", Doc: "multiply and shift instead of dividing by a constant", run: reciprocals, values: true},
+	{Name: "reciprocals", Doc: "multiply and shift instead of dividing by a constant; divide 32 bits where no more are set", run: reciprocals, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
 	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},

@@ -28,6 +28,9 @@ func (c *Ctx) UDiv(a, b Term) Term {
 			return c.ZExt(c.UDiv(c.Extract(a, 0, n), c.Const(y, n)), w)
 		}
 	}
+	if n := max(c.significant(a), c.significant(b)); !yc && n < w && !c.opt.Raw {
+		return c.Ite(c.Eq(b, c.Const(0, w)), c.Const(mask(w), w), c.ZExt(c.UDiv(c.Extract(a, 0, n), c.Extract(b, 0, n)), w))
+	}
 	return c.lowBits(c.intern(Node{Op: OpUDiv, Width: w}, a, b))
 }
 
@@ -52,6 +55,9 @@ func (c *Ctx) URem(a, b Term) Term {
 		if n < w {
 			return c.ZExt(c.URem(c.Extract(a, 0, n), c.Const(y, n)), w)
 		}
+	}
+	if n := max(c.significant(a), c.significant(b)); !yc && n < w && !c.opt.Raw {
+		return c.ZExt(c.URem(c.Extract(a, 0, n), c.Extract(b, 0, n)), w)
 	}
 	return c.lowBits(c.intern(Node{Op: OpURem, Width: w}, a, b))
 }

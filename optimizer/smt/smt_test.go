@@ -392,6 +392,7 @@ func TestOneForm(t *testing.T) {
 		{"quotient by multiplication", c.LShr(c.Mul(low, k(0xcccccccd)), k(35)), c.ZExt(c.UDiv(c.Extract(x, 0, 32), c.Const(10, 32)), 64)},
 		{"remainder by multiplication", c.Sub(low, c.Mul(c.LShr(c.Mul(low, k(0xffff0001)), k(48)), k(65537))), c.ZExt(c.URem(c.Extract(x, 0, 32), c.Const(65537, 32)), 64)},
 		{"signed quotient", c.Ite(c.Slt(x, k(0)), c.Neg(c.UDiv(c.Neg(x), k(1000))), c.UDiv(x, k(1000))), c.SDiv(x, k(1000))},
+		{"remainder of halves", c.URem(low, c.LShr(y, k(32))), c.ZExt(c.URem(c.Extract(x, 0, 32), c.Extract(y, 32, 32)), 64)},
 		{"equal after subtraction", c.Eq(c.Sub(x, y), k(0)), c.Eq(x, y)},
 	} {
 		if e.a != e.b {
