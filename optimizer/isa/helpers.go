@@ -43,6 +43,9 @@ type Helper struct {
 	Purity    Purity
 	// RetPtr: the result is a pointer or NULL (a map value when MapValue).
 	RetPtr, MapValue bool
+	// Bits is how many of the result's low bits may be set, 0 for all 64: the kernel's
+	// function returns an unsigned type, or an index that is never negative.
+	Bits uint8
 	// Record: what the result points to is the program's alone until a helper
 	// takes it back, and overlaps no other memory.
 	Record bool

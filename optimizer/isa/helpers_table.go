@@ -13,17 +13,17 @@ func init() {
 		{ID: 195, Name: "map_lookup_percpu_elem", Args: args(ArgMap, ArgMapKey, ArgScalar), Purity: PureState, RetPtr: true, MapValue: true},
 		// Values that are new at each call.
 		{ID: 5, Name: "ktime_get_ns", Purity: PureFresh},
-		{ID: 7, Name: "get_prandom_u32", Purity: PureFresh},
+		{ID: 7, Name: "get_prandom_u32", Purity: PureFresh, Bits: 32},
 		{ID: 118, Name: "jiffies64", Purity: PureFresh},
 		{ID: 125, Name: "ktime_get_boot_ns", Purity: PureFresh},
 		{ID: 160, Name: "ktime_get_coarse_ns", Purity: PureFresh},
 		{ID: 208, Name: "ktime_get_tai_ns", Purity: PureFresh},
 		// Values that stay the same during an invocation.
-		{ID: 8, Name: "get_smp_processor_id", Purity: PureConst},
+		{ID: 8, Name: "get_smp_processor_id", Purity: PureConst, Bits: 32},
 		{ID: 14, Name: "get_current_pid_tgid", Purity: PureConst},
 		{ID: 15, Name: "get_current_uid_gid", Purity: PureConst},
 		{ID: 35, Name: "get_current_task", Purity: PureConst},
-		{ID: 42, Name: "get_numa_node_id", Purity: PureConst},
+		{ID: 42, Name: "get_numa_node_id", Purity: PureConst, Bits: 32},
 		{ID: 80, Name: "get_current_cgroup_id", Purity: PureConst},
 		// Tracing. A string shorter than its buffer leaves the rest as it was, and
 		// so does xdp_load_bytes when it fails: what was there before is read.
@@ -52,7 +52,7 @@ func init() {
 		{ID: 44, Name: "xdp_adjust_head", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 54, Name: "xdp_adjust_meta", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
 		{ID: 65, Name: "xdp_adjust_tail", Args: args(ArgCtx, ArgScalar), ChangesPacket: true, WritesPacket: true, WritesCtx: true},
-		{ID: 188, Name: "xdp_get_buff_len", Args: args(ArgCtx), Purity: PureState},
+		{ID: 188, Name: "xdp_get_buff_len", Args: args(ArgCtx), Purity: PureState, Bits: 32},
 		{ID: 189, Name: "xdp_load_bytes", Args: args(ArgCtx, ArgScalar, ArgMemRW, ArgSize), Purity: PureFresh},
 		{ID: 190, Name: "xdp_store_bytes", Args: args(ArgCtx, ArgScalar, ArgMemRead, ArgSize), WritesPacket: true},
 		{ID: 26, Name: "skb_load_bytes", Args: args(ArgCtx, ArgScalar, ArgMemWrite, ArgSize), Purity: PureFresh},
@@ -70,9 +70,9 @@ func init() {
 		{ID: 32, Name: "skb_change_type", Args: args(ArgCtx, ArgScalar), WritesCtx: true},
 		{ID: 20, Name: "skb_get_tunnel_key", Args: args(ArgCtx, ArgMemWrite, ArgSize, ArgScalar), Purity: PureFresh},
 		{ID: 21, Name: "skb_set_tunnel_key", Args: args(ArgCtx, ArgMemRead, ArgSize, ArgScalar), WritesCtx: true},
-		{ID: 17, Name: "get_cgroup_classid", Args: args(ArgCtx), Purity: PureConst},
+		{ID: 17, Name: "get_cgroup_classid", Args: args(ArgCtx), Purity: PureConst, Bits: 32},
 		// So may a flow dissector, which is run for the hash.
-		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesMaps: true, WritesCtx: true, OnlyHash: true},
+		{ID: 34, Name: "get_hash_recalc", Args: args(ArgCtx), WritesMaps: true, WritesCtx: true, OnlyHash: true, Bits: 32},
 		{ID: 46, Name: "get_socket_cookie", Args: args(ArgCtx), WritesCtx: true},
 		{ID: 122, Name: "get_netns_cookie", Args: args(ArgCtx), Purity: PureConst},
 		{ID: 28, Name: "csum_diff", Args: args(ArgMemRead, ArgSize, ArgMemRead, ArgSize, ArgScalar), Purity: PureConst},

@@ -110,6 +110,9 @@ func (e *Engine) callHelper(s *State, in *prog.Insn) error {
 		e.mark(s, tok)
 	}
 	result := c.UF("result", 64, tok)
+	if h.Bits > 0 {
+		result = c.ZExt(c.UF("low-result", h.Bits, tok), 64)
+	}
 	if h.MapValue {
 		e.SetRegion(result, Region{Kind: MapValue, Map: m})
 		if m == nil || m.Inner != nil || m.Type == prog.MapArrayOfMaps || m.Type == prog.MapHashOfMaps {

@@ -168,6 +168,9 @@ func (m *Machine) call(in *prog.Insn, at int) error {
 		m.effect(&c)
 		result = m.w.value(m.w.hash(9, m.effects))
 	}
+	if h.Bits > 0 {
+		result &= 1<<h.Bits - 1
+	}
 	for k, b := range out {
 		// What is written does not depend on where.
 		for i := uint64(0); i < b.n; i += 8 {
