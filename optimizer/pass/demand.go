@@ -45,7 +45,7 @@ func (r *run) demand() []demanded {
 			}
 			for k := b.To - 1; k >= b.From; k-- {
 				after[k] = d
-				d = demandBefore(&r.f.Insns[k], d)
+				d = r.throughMask(k, d, demandBefore(&r.f.Insns[k], d))
 				if r.f.Insns[k].Row().Kind == isa.KindExit {
 					d[isa.R0] = result
 				}
@@ -57,6 +57,26 @@ func (r *run) demand() []demanded {
 		}
 	}
 	return after
+}
+
+// throughMask leaves out of the bits demanded before instruction k those that the
+// other operand, as far as values tell, takes away.
+func (r *run) throughMask(k int, after, before demanded) demanded {
+	in := &r.f.Insns[k]
+	row := in.Row()
+	if r.vals == nil || row.Kind != isa.KindALU || row.Fn != isa.FnAnd || row.Imm || in.Frozen() || in.Dst == in.Src {
+		return before
+	}
+	st := r.vals.Before[k]
+	if st == nil || st.Regs[in.Dst] == 0 || st.Regs[in.Src] == 0 {
+		return before
+	}
+	x, _ := r.vals.C.Known(st.Regs[in.Dst])
+	y, _ := r.vals.C.Known(st.Regs[in.Src])
+	want := after[in.Dst] & lowBits(row.Width)
+	before[in.Dst] = want &^ y
+	before[in.Src] = after[in.Src] | want&^(x&^y) // what both take away, one must
+	return before
 }
 
 // demandBefore carries demanded bits backwards over an instruction.

@@ -11,6 +11,9 @@ type summand struct {
 	k uint64
 }
 
+// twice, times a number of 32 bits, puts the number beside itself.
+const twice = 1<<32 | 1
+
 // summands splits t into a constant and terms with coefficients.
 func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summand {
 	n := c.Node(t)
@@ -39,6 +42,12 @@ func (c *Ctx) summands(t Term, k uint64, list []summand, konst *uint64) []summan
 		if v := c.Node(t).ones & c.constBits(t, 0); v != 0 {
 			*konst += k * v
 			return c.summands(c.And(t, c.Const(^v, n.Width)), k, list, konst)
+		}
+		// The reverse of disjointSum.
+		if n.Width == 64 {
+			if half := c.Extract(t, 0, 32); half == c.Extract(t, 32, 32) {
+				return c.summands(c.ZExt(half, 64), k*twice, list, konst)
+			}
 		}
 		last := n.Args[1]
 		for c.Node(last).Op == OpConcat {
@@ -120,6 +129,10 @@ func (c *Ctx) disjoint(ts []Term) bool {
 
 // disjointSum turns a sum whose summands share no bits into an or.
 func (c *Ctx) disjointSum(w uint8, konst uint64, list []summand) (Term, bool) {
+	if len(list) == 1 && konst == 0 && w == 64 && list[0].k == twice && c.Node(list[0].t).zeros>>32 == mask(32) {
+		half := c.Extract(list[0].t, 0, 32)
+		return c.Concat(half, half), true
+	}
 	used := konst
 	for _, s := range list {
 		k := s.k & mask(w)

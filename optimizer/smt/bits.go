@@ -206,21 +206,34 @@ func (c *Ctx) constBits(t Term, at uint8) uint64 {
 	return 0
 }
 
-// sliced works piece by piece when a piece of one operand is constant.
+// sliced works run by run where one operand is constant, and byte by byte where both
+// are made of bytes. What other pieces an operand has does not matter: a rotated number,
+// most often, whose pieces would only become more.
 func (c *Ctx) sliced(op Op, a, b Term, w uint8) (Term, bool) {
 	if c.Node(a).Op != OpConcat && c.Node(b).Op != OpConcat {
-		return 0, false
-	}
-	ka, kb := c.constBits(a, 0), c.constBits(b, 0)
-	if ka|kb == 0 {
 		return 0, false
 	}
 	if c.isConst(b) && c.Node(a).Op == OpConcat && len(runs(c.Node(b).K, w)) > 8 {
 		return 0, false
 	}
-	var set uint64
-	c.cuts(a, 0, &set)
-	c.cuts(b, 0, &set)
+	ka, kb := c.constBits(a, 0), c.constBits(b, 0)
+	set := uint64(1)
+	for at := uint8(1); at < w; at++ {
+		if ((ka^ka<<1)|(kb^kb<<1))>>at&1 != 0 {
+			set |= 1 << at
+		}
+	}
+	if set == 1 {
+		for _, t := range []Term{a, b} {
+			if n := c.Node(t); n.Op != OpConcat && n.Op != OpConst {
+				return 0, false
+			}
+			c.cuts(t, 0, &set)
+		}
+		if set&^0x0101010101010101 != 0 {
+			return 0, false
+		}
+	}
 	var t Term
 	hi := w
 	for at := int(w) - 1; at >= 0; at-- {
