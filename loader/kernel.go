@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -230,9 +233,25 @@ func load(spec *ebpf.CollectionSpec, opts ebpf.CollectionOptions, program string
 }
 
 // cacheName is where a map of an object is kept: maps of constants are made twice,
-// under two names, see unset.
+// under two names, see unset; maps that belong to the first program that names them
+// are made for each.
 func cacheName(spec *ebpf.CollectionSpec, name string) string {
-	return name + " " + spec.Maps[name].Name
+	m := spec.Maps[name]
+	return name + " " + m.Name + owner(spec, m)
+}
+
+// owner tells the programs apart that may not share a map: from the first one on,
+// those of another type or attachment cannot load with a map that runs programs.
+func owner(spec *ebpf.CollectionSpec, m *ebpf.MapSpec) string {
+	var out string
+	switch m.Type {
+	case ebpf.ProgramArray, ebpf.DevMap, ebpf.DevMapHash, ebpf.CPUMap:
+		for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {
+			p := spec.Programs[name]
+			out += fmt.Sprintf(" of %s %d %d %s %d", name, p.Type, p.AttachType, p.AttachTo, p.Flags)
+		}
+	}
+	return out
 }
 
 func (k *Kernel) replacements(spec *ebpf.CollectionSpec) map[string]*ebpf.Map {

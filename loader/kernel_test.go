@@ -133,6 +133,20 @@ func TestRefusedProgramLeavesMaps(t *testing.T) {
 	}
 }
 
+// A map that runs programs belongs to the first one that names it: programs of
+// other kinds get another.
+func TestProgramsThatMayNotShareMaps(t *testing.T) {
+	raw := compileTest(t, "owned.c", "-mcpu=v3")
+	for _, load := range []func(*Kernel, context.Context, []byte, string) (*LoadResult, error){(*Kernel).Load, (*Kernel).LoadWhole} {
+		k := newKernel(t)
+		for _, name := range []string{"packet", "fragments", "buffer", "connecting", "sending", "packet"} {
+			if r, err := load(k, context.Background(), raw, name); err != nil || !r.Accepted {
+				t.Errorf("%s: %+v %v", name, r, err)
+			}
+		}
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	k := newKernel(b)
 	raw := compileSample(b, "-mcpu=v2")

@@ -138,7 +138,7 @@ func mapsOf(spec *ebpf.CollectionSpec, types []byte) [sha256.Size]byte {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Maps)) {
-		fmt.Fprintln(h, name)
+		fmt.Fprintln(h, name, owner(spec, spec.Maps[name]))
 		describe(spec.Maps[name])
 	}
 	return [sha256.Size]byte(h.Sum(nil))
