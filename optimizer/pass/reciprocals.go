@@ -9,8 +9,13 @@ import (
 	"github.com/superbpf/superbpf/optimizer/smt"
 )
 
-// reciprocals multiplies and shifts where a constant divides: processors take several
-// times as long for a division as for all of that. Signed divisions by powers of two
+// slowDivision is how many times the price of what replaces it a division must have.
+// The prices are of many of a kind in a row; one alone is partly hidden behind the code
+// around it, while each instruction of the replacement waits for the one before.
+const slowDivision = 4
+
+// reciprocals multiplies and shifts where a constant divides, on processors that take
+// much longer for a division than for all of that. Signed divisions by powers of two
 // become shifts. Divisions by registers look at 32 bits where no more are set.
 func reciprocals(r *run) {
 	for k := range r.f.Insns {
@@ -32,7 +37,7 @@ func reciprocals(r *run) {
 		case isa.FnSDiv, isa.FnSMod:
 			code = r.byShifts(k)
 		}
-		if code == nil || !r.ok(k, "no division: %s", text(in)) {
+		if code == nil || !r.slow(in, code) || !r.ok(k, "no division: %s", text(in)) {
 			continue
 		}
 		var with []prog.Insn
@@ -41,6 +46,19 @@ func reciprocals(r *run) {
 		}
 		r.replaceLater(k, with...)
 	}
+}
+
+// slow: the division takes long enough to put code in its place.
+func (r *run) slow(in *prog.Insn, code []isa.Insn) bool {
+	if r.Model == nil {
+		return true
+	}
+	sum := 0.0
+	for _, c := range code {
+		x := prog.New(c)
+		sum += r.Model.One(&x)
+	}
+	return r.Model.One(in) >= slowDivision*sum
 }
 
 // divideLow divides the lower halves where the upper ones are zero.

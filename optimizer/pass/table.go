@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/superbpf/superbpf/optimizer/cost"
 	"github.com/superbpf/superbpf/optimizer/equiv"
 	"github.com/superbpf/superbpf/optimizer/isa"
 	"github.com/superbpf/superbpf/optimizer/pipeline"
@@ -70,7 +71,7 @@ var table = []Pass{
 	{Name: "unswap", Doc: "compare with constants in the order of the network", run: unswap, values: true},
 	{Name: "rotates", Doc: "rotate by a multiplication that puts a value beside itself", run: rotates, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
-	{Name: "reciprocals", Doc: "multiply and shift instead of dividing by a constant; divide 32 bits where no more are set", run: reciprocals, values: true},
+	{Name: "reciprocals", Doc: "multiply and shift where dividing by a constant is slow; divide 32 bits where no more are set", run: reciprocals, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},
 	{Name: "halves", Doc: "store a constant of two slots in two halves", run: halves},
 	{Name: "atomics", Doc: "one atomic operation for a read-modify-write, where that is allowed", run: atomics, values: true},
@@ -110,6 +111,9 @@ type Config struct {
 	// Weights gives the expected runs of each instruction in one run of a
 	// function; nil for cost.Guess.
 	Weights func(f *prog.Func) []float64
+	// Model has the prices of instructions; nil for a processor on which all divisions
+	// are slow.
+	Model *cost.Model
 	// Callers counts the functions of the object that call the one of a name, or take
 	// its address; nil: one does.
 	Callers func(name string) int
