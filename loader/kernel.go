@@ -343,6 +343,9 @@ func refusal(err error, funcs []FuncStart, slots int) *LoadResult {
 		r.Reason = ParseLog(v.Log)
 		r.Stats = ParseStats(strings.Join(v.Log, "\n"))
 		r.Function, r.Slot = locate(funcs, slots, r.Reason.Slot)
+		if strings.Contains(r.Reason.Line, noTarget) {
+			r.Reason.Line = "this kernel lacks a type or field that the program reads (a CO-RE relocation finds no target): " + r.Reason.Line
+		}
 		err = v.Cause
 	}
 	if r.Reason.Line == "" {

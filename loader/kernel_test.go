@@ -147,6 +147,20 @@ func TestProgramsThatMayNotShareMaps(t *testing.T) {
 	}
 }
 
+// Maps whose sizes user space sets before it loads do not keep programs from being
+// judged; a refusal says what the kernel lacks.
+func TestWhatIsLeftToLoaders(t *testing.T) {
+	k := newKernel(t)
+	raw := compileTest(t, "left.c", "-mcpu=v3")
+	if r, err := k.Load(context.Background(), raw, "traced"); err != nil || !r.Accepted {
+		t.Errorf("%+v %v", r, err)
+	}
+	r, err := k.Load(context.Background(), raw, "lacking")
+	if err != nil || r.Accepted || r.Reason.Kind != ReasonRelocation || !strings.Contains(r.Reason.Line, "this kernel lacks") {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	k := newKernel(b)
 	raw := compileSample(b, "-mcpu=v2")

@@ -46,6 +46,9 @@ func parse(object []byte, program, typ string, callees bool) (*ebpf.CollectionSp
 		if m.MaxEntries == 0 {
 			m.MaxEntries = entries(m.Type)
 		}
+		if m.ValueSize == 0 && m.Type == ebpf.StackTrace {
+			m.ValueSize = 8 // how deep stacks are, its own loader sets: no program sees it
+		}
 		// Pinned maps would be shared with whatever runs on this host.
 		m.Pinning = ebpf.PinNone
 	}

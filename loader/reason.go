@@ -58,14 +58,16 @@ type Reason struct {
 	Register int
 }
 
+// noTarget is said of the call that the library puts where CO-RE finds nothing.
+const noTarget = "invalid func unknown#195896080"
+
 // complaints maps the wording of kernel/bpf/verifier.c (5.10 to 6.18), of the
 // type-specific checks in net/core/filter.c to kinds. The first match counts, so the particular come before the general.
 var complaints = []struct {
 	kind    ReasonKind
 	pattern *regexp.Regexp
 }{
-	// The library puts a call of this number where CO-RE finds nothing.
-	{ReasonRelocation, regexp.MustCompile(`invalid func unknown#195896080|failed to find the address for kernel symbol`)},
+	{ReasonRelocation, regexp.MustCompile(noTarget + `|failed to find the address for kernel symbol`)},
 	{ReasonAlignment, regexp.MustCompile(`misaligned`)},
 	{ReasonNull, regexp.MustCompile(`invalid mem access '[a-z_]*or_null'|Possibly NULL pointer|null-check it first|_or_null expected=|or_null' expected`)},
 	{ReasonComplexity, regexp.MustCompile(`program is too large|jumps is too complex|too many (subprograms|different|states)|frames is too deep|maps per program has reached|argument list too long`)},
