@@ -192,6 +192,7 @@ func runOptimize(ctx context.Context, stdout, stderr io.Writer, in, out string, 
 	defer opt.Close()
 	p := newProgress(stderr)
 	opt.Options.Progress = p.event
+	opt.Options.FewLoads = unmeasured && s.level == 1
 	res, err := pipeline.Optimize(ctx, opt.Object, opt.Options)
 	p.finish()
 	if err != nil {

@@ -19,6 +19,8 @@ type Pass struct {
 	run       func(r *run)
 	// values: the pass looks at Values.
 	values bool
+	// doubtful: the kernel's checker often cannot follow.
+	doubtful bool
 }
 
 // Inline is the name of the pass that makes functions grow.
@@ -29,7 +31,7 @@ var table = []Pass{
 	// First: what is known at a call then reaches the code that was called.
 	{Name: Inline, Doc: "put the body of a small static function in the place of a call", run: inline, values: true},
 	{Name: "dead-code", Doc: "remove instructions whose results nobody reads, and unreachable ones", run: deadCode},
-	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true},
+	{Name: "branches", Doc: "fold decided branches", run: foldBranches, values: true, doubtful: true},
 	{Name: "impossible", Doc: "give ways that are never taken no code of their own", run: impossible, values: true},
 	{Name: "jumps", Doc: "thread, invert and drop jumps", run: jumps},
 	{Name: "threads", Doc: "lead a way on which a branch is decided past it", run: threads, values: true},
@@ -64,7 +66,7 @@ var table = []Pass{
 	{Name: "shifted", Doc: "leave in the lower half what is shifted up to be compared or extended", run: shifted, values: true},
 	// Narrow comparisons leave upper halves without use, which masks sees.
 	{Name: "compares", Doc: "compare 32 bits where the upper halves are zero", run: narrowCompares, values: true},
-	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks},
+	{Name: "masks", Doc: "remove what only changes bits that nobody looks at; narrow loads", run: masks, doubtful: true},
 	{Name: "comparisons", Doc: "fold what prepares a comparison into it", run: comparisons, values: true},
 	// Ranges of two values are in the way of constants in another order of bytes.
 	{Name: "pairs", Doc: "compare with two neighbouring values one after the other", run: pairs},
@@ -151,6 +153,9 @@ type transform struct {
 }
 
 func (t transform) Name() string { return t.Pass.Name }
+
+// Doubtful implements pipeline.Doubtful.
+func (t transform) Doubtful() bool { return t.doubtful }
 
 func (t transform) Run(ctx context.Context, f *prog.Func, allow func(int) bool) (*prog.Func, []pipeline.Change) {
 	steps.Spend(ctx, stepInsn*int64(len(f.Insns)))

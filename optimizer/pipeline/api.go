@@ -127,6 +127,9 @@ type Options struct {
 	Total  Budget
 	// MaxRounds bounds the rounds over all transforms; zero means 12.
 	MaxRounds int
+	// FewLoads lets steps be loaded together where loading takes long. Forms on the way
+	// may then be such as no kernel was asked about: not for Select.
+	FewLoads bool
 	// Explore is how many other orders of the transforms are tried on a function of
 	// up to 100 instructions, fewer on larger ones; Seed chooses them.
 	Explore int

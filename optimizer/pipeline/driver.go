@@ -230,17 +230,9 @@ func (w *work) exploring(ctx context.Context) (context.Context, context.CancelFu
 // run alternates the cheap transforms, to a fixed point, with the search.
 func (w *work) run(ctx context.Context) error {
 	for round := 0; round < w.opt.MaxRounds && ctx.Err() == nil; round++ {
-		any := false
-		for _, t := range w.opt.Transforms {
-			if w.rested(t) {
-				continue
-			}
-			w.tell(w, t.Name(), false)
-			ok, err := w.apply(ctx, t)
-			if err != nil {
-				return err
-			}
-			any = any || ok
+		any, err := w.round(ctx)
+		if err != nil {
+			return err
 		}
 		if any {
 			continue

@@ -11,9 +11,12 @@ import (
 	"github.com/superbpf/superbpf/optimizer/steps"
 )
 
-// largeFunction is the number of instructions from which candidates are loaded
-// while they are proved.
-const largeFunction = 256
+// Candidates are loaded while they are proved from largeFunction instructions on, and
+// where the verifier processes more than longLoad: then both take their time.
+const (
+	largeFunction = 256
+	longLoad      = 2000
+)
 
 // maxVain is after how many candidates in a row that it takes the model is asked no
 // more about a large function: it takes longer than the kernel.

@@ -82,6 +82,11 @@ type work struct {
 	stride           int
 	// slack is set while a rewrite that costs something may be taken.
 	slack bool
+	// lenient: steps may be taken before they are loaded; strict: no more. owed counts
+	// those that were, since mark.
+	lenient, strict bool
+	owed            int
+	mark            *mark
 	// rest has the function that each transform found nothing more in; unfinished: the
 	// one that runs had more to try.
 	rest       map[string]*prog.Func
@@ -204,12 +209,20 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	q := &question{t, cand, changes, what, est}
 	res, proof := none, Proof{}
 	var err error
-	large := len(cand.Insns) > largeFunction
-	if large {
+	owed := w.mayOwe(t)
+	large := !owed && (len(cand.Insns) > largeFunction || w.verified[w.index] > longLoad)
+	switch {
+	case owed:
+		if res = w.foresee(ctx, q); !res.Accepted {
+			return false, res, nil
+		}
+		res.VerifiedInsns = w.verified[w.index]
+		proof = prove(ctx, w.cur, cand)
+	case large:
 		if res, proof, err = w.both(ctx, q, prove); err != nil || !res.Accepted {
 			return false, res, err
 		}
-	} else {
+	default:
 		proof = prove(ctx, w.cur, cand)
 	}
 	if w.proof = proof; !proof.Equal {
@@ -219,7 +232,7 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 		}
 		return false, none, nil
 	}
-	if !large {
+	if !large && !owed {
 		if res, err = w.load(ctx, q); err != nil || !res.Accepted {
 			return false, res, err
 		}
@@ -235,6 +248,9 @@ func (w *work) try(ctx context.Context, t Transform, cand *prog.Func, changes []
 	st.Kept++
 	st.Slots += w.est.Slots - est.Slots
 	w.lengthen(len(changes))
+	if w.owed++; !owed {
+		w.owed = 0 // those before were loaded with it
+	}
 	w.verified[w.index] = res.VerifiedInsns
 	w.steps = append(w.steps, Step{Transform: t.Name(), Changes: changes, After: cand, Proof: proof, Before: w.est, Cost: est})
 	w.cur, w.est = cand, est
