@@ -173,6 +173,9 @@ func (b *both) fresh(w uint8, depth int) pair {
 		return pair{b.norm.SExt(x.n, w), b.raw.SExt(x.r, w)}
 	case 16:
 		x, y := sub(w), b.konst(w)
+		if b.r.IntN(3) == 0 {
+			y = sub(w)
+		}
 		switch b.r.IntN(4) {
 		case 0:
 			return pair{b.norm.UDiv(x.n, y.n), b.raw.UDiv(x.r, y.r)}
