@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -57,6 +58,33 @@ type Kernel struct {
 	sets  map[[sha256.Size]byte]map[string]*ebpf.Map
 	types map[[sha256.Size]byte]*btf.Handle
 	log   []byte // room for the verifier's log
+	last  lastRead
+}
+
+// lastRead is what the program read last consists of: a program is often asked about
+// twice in a row.
+type lastRead struct {
+	object       []byte
+	program, typ string
+	spec         *ebpf.CollectionSpec
+}
+
+// read gives a program of an object with what it needs, not to be changed.
+func (k *Kernel) read(object []byte, program string) (*ebpf.CollectionSpec, error) {
+	k.mu.Lock()
+	l := k.last
+	k.mu.Unlock()
+	if l.spec != nil && l.program == program && l.typ == k.Type && bytes.Equal(l.object, object) {
+		return l.spec, nil
+	}
+	spec, err := parse(object, program, k.Type, false)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	k.last = lastRead{bytes.Clone(object), program, k.Type, spec}
+	k.mu.Unlock()
+	return spec, nil
 }
 
 type cachedMap struct {
@@ -102,7 +130,7 @@ func (k *Kernel) Load(ctx context.Context, object []byte, program string) (*Load
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	spec, err := parse(object, program, k.Type, false)
+	spec, err := k.read(object, program)
 	if err != nil {
 		return unreadable(err), nil
 	}

@@ -34,10 +34,11 @@ func (k *Kernel) LoadUnset(ctx context.Context, object []byte, program string) (
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	spec, err := parse(object, program, k.Type, false)
+	spec, err := k.read(object, program)
 	if err != nil {
 		return unreadable(err), nil
 	}
+	spec = spec.Copy() // what was read stays as it is
 	if !unset(spec) {
 		return nil, nil
 	}

@@ -68,7 +68,8 @@ type driver struct {
 	opt      Options
 	obj      Object
 	replaced map[int]*prog.Func
-	verified map[int]int // instructions processed, by function
+	verified map[int]int    // instructions processed, by function
+	before   map[string]int // instructions processed of the input, by program
 	// judges are the gates that accept a program as it came.
 	judges map[string][]Gate
 	graph  *callGraph
@@ -82,7 +83,7 @@ func newDriver(obj Object, opt Options) *driver {
 	if opt.MaxRounds == 0 {
 		opt.MaxRounds = 12
 	}
-	return &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, judges: map[string][]Gate{}, graph: newCallGraph(obj.Functions())}
+	return &driver{opt: opt, obj: obj, replaced: map[int]*prog.Func{}, verified: map[int]int{}, before: map[string]int{}, judges: map[string][]Gate{}, graph: newCallGraph(obj.Functions())}
 }
 
 // start makes the work on a function.
@@ -159,7 +160,9 @@ func (d *driver) function(ctx context.Context, i int, f *prog.Func) (FuncResult,
 	if fr.Skipped != "" || fr.Uncalled {
 		return fr, nil
 	}
-	if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
+	if n, known := d.inputProcessed(i); known {
+		d.verified[i], w.processed = n, n
+	} else if r, err := d.gate(ctx, i, w.cur); err == nil && r.Accepted {
 		d.verified[i], w.processed = r.VerifiedInsns, r.VerifiedInsns
 	}
 	v := safety.Check(w.cur)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/superbpf/superbpf/optimizer/prog"
@@ -78,12 +79,28 @@ func (d *driver) baseline(ctx context.Context, res *Result) error {
 			p.Kernels = append(p.Kernels, KernelResult{g.Name(), rs[k], rs[k]})
 			if rs[k].Accepted {
 				d.judges[f.Name] = append(d.judges[f.Name], g)
+				d.before[f.Name] += rs[k].VerifiedInsns
 			}
 		}
 		p.summarize()
 		res.Programs = append(res.Programs, p)
 	}
 	return nil
+}
+
+// inputProcessed is what the kernels process of the programs that contain function i,
+// known where these are as they came.
+func (d *driver) inputProcessed(i int) (n int, known bool) {
+	users := d.obj.Users(i)
+	for j := range d.replaced {
+		if slices.ContainsFunc(d.obj.Users(j), func(p string) bool { return slices.Contains(users, p) }) {
+			return 0, false
+		}
+	}
+	for _, p := range users {
+		n += d.before[p]
+	}
+	return n, true
 }
 
 // ask puts one program of an object before gates. The first is asked alone, the
