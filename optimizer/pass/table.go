@@ -72,6 +72,7 @@ var table = []Pass{
 	{Name: "pairs", Doc: "compare with two neighbouring values one after the other", run: pairs},
 	{Name: "unswap", Doc: "compare with constants in the order of the network", run: unswap, values: true},
 	{Name: "rotates", Doc: "rotate by a multiplication that puts a value beside itself", run: rotates, values: true},
+	{Name: "folds", Doc: "add the halves of a checksum, and the carry, by one multiplication", run: folds, values: true},
 	{Name: "windows", Doc: "replace a few instructions by one that computes the same", run: windows, values: true},
 	{Name: "reciprocals", Doc: "multiply and shift where dividing by a constant is slow; divide 32 bits where no more are set", run: reciprocals, values: true},
 	{Name: "stores", Doc: "merge neighbouring stores", run: mergeStores, values: true},

@@ -456,6 +456,9 @@ func (c *Ctx) extract(a Term, x *Node, lo, n uint8) Term {
 		if t, ok := c.extractSum(x, lo, n); ok {
 			return t
 		}
+		if t, ok := c.halvesSum(x, lo, n); ok {
+			return t
+		}
 		if t, ok := c.quotient(x, lo); ok && lo+n == x.Width {
 			return c.Extract(t, 0, n)
 		}
@@ -469,6 +472,19 @@ func (c *Ctx) extract(a Term, x *Node, lo, n uint8) Term {
 		return c.Extract(c.Extract(a, 0, top), lo, n)
 	}
 	return c.intern(Node{Op: OpExtract, Width: n, K: uint64(lo)}, a)
+}
+
+// thrice, times a number of two halves of 16 bits, has their sum with what that carries,
+// in ones' complement, above bit 32.
+const thrice = 1<<32 | 1<<16 | 1
+
+// halvesSum writes such a sum as the additions that it is.
+func (c *Ctx) halvesSum(x *Node, lo, n uint8) (Term, bool) {
+	if lo < 32 || lo+n > 48 || x.Width != 64 || x.K != 0 || len(x.Args) != 1 || x.Coef[0] != thrice || ^c.Node(x.Args[0]).zeros>>32 != 0 {
+		return 0, false
+	}
+	sum := c.Add(c.ZExt(c.Extract(x.Args[0], 0, 16), 64), c.ZExt(c.Extract(x.Args[0], 16, 16), 64))
+	return c.Extract(c.Add(sum, c.LShr(sum, c.Const(16, 64))), lo-32, n), true
 }
 
 // extractSum divides a sum whose parts are all multiples of 2^lo.

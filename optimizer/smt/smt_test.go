@@ -374,6 +374,7 @@ func TestOneForm(t *testing.T) {
 	k := func(v uint64) Term { return c.Const(v, 64) }
 	b := func(i uint8) Term { return c.ZExt(c.Extract(x, 8*i, 8), 64) }
 	low := c.And(x, k(0xffffffff))
+	half := c.Add(c.And(x, k(0xffff)), c.LShr(low, k(16)))
 	for _, e := range []struct {
 		name string
 		a, b Term
@@ -396,6 +397,10 @@ func TestOneForm(t *testing.T) {
 		{"remainder by multiplication", c.Sub(low, c.Mul(c.LShr(c.Mul(low, k(0xffff0001)), k(48)), k(65537))), c.ZExt(c.URem(c.Extract(x, 0, 32), c.Const(65537, 32)), 64)},
 		{"signed quotient", c.Ite(c.Slt(x, k(0)), c.Neg(c.UDiv(c.Neg(x), k(1000))), c.UDiv(x, k(1000))), c.SDiv(x, k(1000))},
 		{"remainder of halves", c.URem(low, c.LShr(y, k(32))), c.ZExt(c.URem(c.Extract(x, 0, 32), c.Extract(y, 32, 32)), 64)},
+		{"rotation by multiplication", c.Extract(c.LShr(c.Mul(low, k(twice)), k(18)), 0, 32), c.Extract(c.Or(c.Shl(x, k(14)), c.LShr(low, k(18))), 0, 32)},
+		{"sum of a rotated number", c.Extract(c.Xor(c.ZExt(c.Extract(c.Mul(low, k(twice)), 18, 32), 64), c.And(y, k(0xffffffff))), 0, 32),
+			c.Extract(c.Xor(c.Or(c.Shl(x, k(14)), c.LShr(low, k(18))), y), 0, 32)},
+		{"ones' complement by multiplication", c.Extract(c.Mul(low, k(thrice)), 40, 8), c.Extract(c.Add(half, c.LShr(half, k(16))), 8, 8)},
 		{"equal after subtraction", c.Eq(c.Sub(x, y), k(0)), c.Eq(x, y)},
 	} {
 		if e.a != e.b {
