@@ -7,6 +7,9 @@
 // either refuses a result made of several rewrites, the driver bisects: the
 // guilty rewrite is dropped and the others kept.
 //
+// Where the verifier takes long over a function and Options.FewLoads allows it, several
+// proved steps are loaded together; refused, they are taken back and loaded one by one.
+//
 // Once nothing helps any more, the transforms run again in other orders, and after
 // rewrites that cost something: where they come to rest depends on both.
 //
