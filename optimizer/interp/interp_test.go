@@ -172,6 +172,24 @@ exit`)
 	}
 }
 
+// A load past the packet's end returns 0 from the function that it is in.
+func TestPacketLoadInSubprogram(t *testing.T) {
+	body := parse(t, "subprogram 1\nr6 = r1\nr0 = *(u8 *)skb[60]\nr0 = 5\nexit")
+	f := parse(t, "type tc\ncall func 0\nr0 += 3\nexit")
+	ref := &prog.Ref{Kind: prog.RefFunc, Name: body.Name + "/body"}
+	body.Name, f.Insns[0].Ref = ref.Name, ref
+	m := New()
+	p, err := m.Load(f, map[string]*prog.Func{ref.Name: body})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int]uint64{60: 3, 61: 8} {
+		if out, err := m.Run(p, &Input{Packet: make([]byte, size)}); err != nil || out.R0 != want {
+			t.Errorf("%d bytes: %+v %v, want %d", size, out, err, want)
+		}
+	}
+}
+
 func TestLongestPrefix(t *testing.T) {
 	f := parse(t, `
 map routes lpm_trie 8 8 16

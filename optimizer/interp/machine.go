@@ -285,9 +285,12 @@ func (m *Machine) run(pc int) error {
 		case isa.KindMayGoto: // the budget of a run is far below the kernel's
 		case isa.KindLoadPacket:
 			if !m.loadPacket(row, c) {
-				m.frames = m.frames[:depth] // ends the program with r0 = 0
-				m.r[0] = 0
-				return nil
+				m.r[0] = 0 // what the function returns that it is in
+				if len(m.frames) == depth {
+					return nil
+				}
+				pc = m.leave()
+				continue
 			}
 		default:
 			return m.failed(pc, ErrUnsupported)
