@@ -108,6 +108,9 @@ func (e *Engine) store(s *State, addr, v smt.Term) error {
 			return ErrOutOfFrame
 		}
 		if !ok {
+			if !e.staysInFrame(addr, n) {
+				return ErrOutOfFrame
+			}
 			e.stackStoreAnywhere(s, addr, v)
 			return nil
 		}

@@ -165,6 +165,7 @@ type Engine struct {
 	marks    map[smt.Term]marked // lookups that maps take note of, by the effect that they are
 	shapes   shapes
 	side     int
+	stored   map[smt.Term]int // bytes that the first function stores at addresses of the frame that are not constant
 	assume   map[string]bool
 	maps     map[string]bool // named by the functions
 	log      *Log
@@ -174,7 +175,7 @@ type Engine struct {
 // NewEngine makes an engine over c for versions of f. callee gives the functions
 // that calls go to; nil when unknown.
 func NewEngine(c *smt.Ctx, f *prog.Func, callee func(name string) *prog.Func) *Engine {
-	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, frames: map[smt.Term]*[isa.StackSize]smt.Term{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}, marks: map[smt.Term]marked{}}
+	e := &Engine{C: c, Type: f.Type, Entry: f.Entry, Callee: callee, f: f, regions: map[smt.Term]Region{}, frames: map[smt.Term]*[isa.StackSize]smt.Term{}, refs: map[any]int{}, assume: map[string]bool{}, maps: map[string]bool{}, callees: map[*prog.Func]isa.RegSet{}, marks: map[smt.Term]marked{}, stored: map[smt.Term]int{}}
 	e.fp = c.Var("fp", 64)
 	e.regions[e.fp] = Region{Kind: Stack}
 	e.live = prog.Reads(f)
