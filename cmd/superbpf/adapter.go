@@ -153,7 +153,11 @@ func optimizationUnder(ctx context.Context, name string, input []byte, s *settin
 		o.Options.Explore = 0
 	}
 	if !disable["passes"] {
-		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, Model: model, Callers: obj.Callers, AllowAtomics: o.AllowAtomics, Disable: disable})
+		timed := model
+		if objective != cost.Latency {
+			timed = nil
+		}
+		o.Options.Transforms = pass.All(pass.Config{MCPU: mcpu, Validator: analyst, Weights: weigh, Model: timed, Callers: obj.Callers, AllowAtomics: o.AllowAtomics, Disable: disable})
 	}
 	if !disable["rules"] {
 		set, err := rules.WithStore(s.ruleStore)

@@ -83,6 +83,10 @@ func (e Estimate) Total() float64 { return e.Nanoseconds + e.Called.Nanoseconds 
 // can measure.
 const slotShare = 1. / 3
 
+// SlotWorth is what a slot off the traffic's way is worth under Latency, in nanoseconds
+// of a run.
+func (e Estimate) SlotWorth() float64 { return slotShare * e.Nanoseconds / float64(max(e.Slots, 1)) }
+
 // Negligible is the difference in time, in nanoseconds, that is none.
 const Negligible = 1e-3
 
@@ -97,7 +101,7 @@ func (o Objective) Less(a, b Estimate) bool {
 	if o == Latency {
 		perSlot := a.Fetch / float64(max(a.Slots, 1))
 		fetch, slots := a.Fetch-b.Fetch+perSlot*float64(called), float64(a.Slots-b.Slots+called)
-		share := slotShare * min(a.Nanoseconds/float64(max(a.Slots, 1)), b.Nanoseconds/float64(max(b.Slots, 1)))
+		share := min(a.SlotWorth(), b.SlotWorth())
 		apart += math.Copysign(max(math.Abs(fetch), share*math.Abs(slots)), slots)
 	} else if a.Slots+called != b.Slots {
 		return a.Slots+called < b.Slots

@@ -114,8 +114,8 @@ type Config struct {
 	// Weights gives the expected runs of each instruction in one run of a
 	// function; nil for cost.Guess.
 	Weights func(f *prog.Func) []float64
-	// Model has the prices of instructions; nil for a processor on which all divisions
-	// are slow.
+	// Model has the prices of instructions where time counts; nil where it does not, or
+	// divisions take any time.
 	Model *cost.Model
 	// Callers counts the functions of the object that call the one of a name, or take
 	// its address; nil: one does.
